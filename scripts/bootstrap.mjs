@@ -1,0 +1,148 @@
+#!/usr/bin/env node
+// Makes a bare clone runnable, and is a no-op when it already is. Node built-ins only: nothing is installed yet.
+// Each step keeps a stamp: the hash of what it was made from. Contents count, not times.
+import { createHash } from 'node:crypto'
+import { spawnSync } from 'node:child_process'
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..')
+const lockPath = join(root, '.karst-bootstrap.lock')
+const lockWaitMsMax = 300_000
+const say = text => process.stderr.write(`karst: ${text}\n`)
+
+function fail(text) {
+  say(text)
+  release()
+  process.exit(1)
+}
+
+function filesBelow(folder) {
+  if (!existsSync(join(root, folder))) return []
+  return readdirSync(join(root, folder), { withFileTypes: true })
+    .sort((left, right) => (left.name < right.name ? -1 : 1))
+    .flatMap(entry => entry.isDirectory() ? filesBelow(join(folder, entry.name)) : [join(folder, entry.name)])
+}
+
+function hashOf(paths, ...extra) {
+  const hash = createHash('sha256')
+  for (const path of paths) hash.update(path).update('\0').update(readFileSync(join(root, path))).update('\0')
+  for (const text of extra) hash.update(text)
+  return hash.digest('hex')
+}
+
+function stampIs(path, value) {
+  return existsSync(join(root, path)) && readFileSync(join(root, path), 'utf8') === value
+}
+
+function run(command, args, what) {
+  // npm passes its own configuration down as npm_*; a nested npm must not inherit it.
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.toLowerCase().startsWith('npm_')))
+  const result = spawnSync(command, args, { cwd: root, env, encoding: 'utf8', maxBuffer: 64 << 20 })
+  if (result.status === 0) return
+  process.stderr.write(`${result.stdout ?? ''}${result.stderr ?? ''}`)
+  fail(`${what} failed: ${command} ${args.join(' ')} (${result.error?.message ?? `exit ${result.status}`})`)
+}
+
+let held = false
+
+function acquire() {
+  const started = Date.now()
+  for (let told = false; ; told = true) {
+    try {
+      const fd = openSync(lockPath, 'wx')
+      writeFileSync(fd, String(process.pid))
+      closeSync(fd)
+      held = true
+      return
+    } catch (error) {
+      if (error.code !== 'EEXIST') throw error
+      if (holderIsGone()) rmSync(lockPath, { force: true })
+      else if (Date.now() - started > lockWaitMsMax) fail(`another set-up holds ${lockPath} for too long; remove it if no set-up runs`)
+      else {
+        if (!told) say('another set-up is running in this folder; waiting for it')
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200)
+      }
+    }
+  }
+}
+
+function holderIsGone() {
+  try {
+    const pid = Number(readFileSync(lockPath, 'utf8'))
+    if (!pid) return Date.now() - statSync(lockPath).mtimeMs > 5_000
+    process.kill(pid, 0)
+    return false
+  } catch (error) {
+    return error.code === 'ESRCH' || error.code === 'ENOENT'
+  }
+}
+
+function release() {
+  if (held) rmSync(lockPath, { force: true })
+  held = false
+}
+
+/** Debian packages the addon is compiled against. Other systems: install RocksDB's headers by hand. */
+function systemPackages() {
+  const missing = []
+  if (!existsSync('/usr/include/rocksdb/db.h') && !existsSync('/usr/local/include/rocksdb/db.h')) missing.push('librocksdb-dev')
+  if (!hasCommand('g++')) missing.push('g++')
+  if (!hasCommand('make')) missing.push('make')
+  if (!hasCommand('python3')) missing.push('python3')
+  if (missing.length === 0) return
+  if (!hasCommand('apt-get')) fail(`needed and not found: ${missing.join(', ')}; this system has no apt-get, please install them`)
+  say(`installing ${missing.join(', ')} with apt-get`)
+  const sudo = process.getuid() === 0 ? [] : ['sudo', '-n']
+  const apt = (...args) => run('env', ['DEBIAN_FRONTEND=noninteractive', ...sudo, 'apt-get', '-qq', ...args], 'apt-get')
+  apt('update')
+  apt('install', '-y', '--no-install-recommends', ...missing)
+}
+
+function hasCommand(name) {
+  return (process.env.PATH ?? '').split(':').some(folder => folder && existsSync(join(folder, name)))
+}
+
+function nodePackages() {
+  const wanted = hashOf(['package.json', 'package-lock.json'], process.version)
+  const stamp = 'node_modules/.karst-stamp'
+  if (stampIs(stamp, wanted)) return
+  say('installing node packages from the lock file (npm ci)')
+  run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], 'npm ci')
+  writeFileSync(join(root, stamp), wanted)
+}
+
+function addon() {
+  const wanted = hashOf(['binding.gyp', ...filesBelow('native').filter(path => /\.(cc|h|c)$/.test(path))],
+    process.versions.modules, process.arch)
+  const stamp = 'build/.karst-stamp'
+  if (stampIs(stamp, wanted)) return
+  say('compiling the storage addon (about half a minute)')
+  const prefix = dirname(dirname(process.execPath))
+  const nodedir = [prefix, '/usr'].find(folder => existsSync(join(folder, 'include/node/node_api.h')))
+  run(process.execPath, [join(root, 'node_modules/node-gyp/bin/node-gyp.js'), 'rebuild', '--jobs=max',
+    ...(nodedir ? [`--nodedir=${nodedir}`] : [])], 'the addon build')
+  writeFileSync(join(root, stamp), wanted)
+}
+
+async function typescript() {
+  const wanted = hashOf([...['src', 'test', 'bench'].flatMap(filesBelow).filter(path => path.endsWith('.ts')), 'scripts/build.mjs'])
+  const stamp = 'dist/.karst-stamp'
+  if (stampIs(stamp, wanted)) return
+  const { buildAll } = await import('./build.mjs')
+  await buildAll()
+  mkdirSync(join(root, 'dist'), { recursive: true })
+  writeFileSync(join(root, stamp), wanted)
+}
+
+if (Number(process.versions.node.split('.')[0]) < 20) fail(`Node 20 or newer is needed, this is ${process.version}`)
+process.on('exit', release)
+process.on('SIGINT', () => process.exit(130))
+process.on('SIGTERM', () => process.exit(143))
+acquire()
+systemPackages()
+nodePackages()
+if (existsSync(join(root, 'binding.gyp'))) addon()
+await typescript()
+release()

@@ -1,0 +1,137 @@
+import type { LogIndex, RegionId, Term } from '../common/ids.js'
+import type { Entry, HardState } from '../raft/types.js'
+
+/** Column families. `raft` holds each region's own state, written in the same batch as the data it speaks of. */
+export const Cf = { Default: 0, Lock: 1, Write: 2, Raft: 3 } as const
+export type Cf = (typeof Cf)[keyof typeof Cf]
+export const cfNames = ['default', 'lock', 'write', 'raft'] as const
+
+/**
+ * Operations of a packed batch, little-endian records (native/LAYOUT.md):
+ *   u8 op, u8 cf, u16 0, u32 keyBytes, u32 valueBytes, key, value
+ * DeleteRange: key = start, value = end (empty = no bound). Ops from 16 on never reach an engine: they are the
+ * state machine's own (store/apply resolves them to Put and Delete).
+ */
+export const BatchOp = { Put: 1, Delete: 2, DeleteRange: 3 } as const
+export type BatchOp = (typeof BatchOp)[keyof typeof BatchOp]
+export const batchRecordHeaderBytes = 12
+
+export interface ScanOptions {
+  readonly cf: Cf
+  /** [start, end); empty end = no bound. Reverse scans walk the same range downwards from end. */
+  readonly start: Uint8Array
+  readonly end: Uint8Array
+  readonly rowsMax: number
+  readonly bytesMax: number
+  readonly reverse?: boolean
+  readonly keysOnly?: boolean
+}
+
+export interface Row {
+  readonly key: Uint8Array
+  readonly value: Uint8Array
+}
+
+/** Rows are owned. `more`: the scan stopped at a limit, not at the end of the range. At least one row if there is one. */
+export interface ScanPage {
+  readonly rows: readonly Row[]
+  readonly more: boolean
+}
+
+export interface EngineReader {
+  /** @returns owned bytes */
+  get(cf: Cf, key: Uint8Array): Uint8Array | undefined
+  /** Same order as keys. */
+  multiGet(cf: Cf, keys: readonly Uint8Array[]): (Uint8Array | undefined)[]
+  scan(options: ScanOptions): ScanPage
+}
+
+export interface EngineSnapshot extends EngineReader {
+  /** Idempotent. Reading after it is an assertion. */
+  release(): void
+}
+
+export interface EngineStats {
+  readonly diskBytes: number
+  readonly memtableBytes: number
+  readonly pendingCompactionBytes: number
+  readonly stalled: boolean
+}
+
+/**
+ * One ordered store of bytes with four column families. Writes go without WAL: what is not flushed is lost by a
+ * crash, and a crash leaves a *prefix of the write order* over all column families (atomic flush). The raft log
+ * is the log. RocksEngine and MemEngine pass one contract suite.
+ */
+export interface Engine extends EngineReader {
+  /** Applies one packed batch atomically, on the calling thread. Must not be used while submits are pending. */
+  write(batch: Uint8Array): void
+  /** Applies batches in the order of calls; small ones inline, large ones on the apply thread. `onDone` never runs
+   *  inside the call; it runs in a later turn, in the order of calls. Copies the batch. */
+  submit(batch: Uint8Array, onDone: () => void): void
+  snapshot(): EngineSnapshot
+  /** Makes everything written or submitted so far survive a crash. `onDone` runs in a later turn. */
+  flush(onDone: () => void): void
+  /** Reads only what would survive a crash now (RocksDB kPersistedTier). */
+  getPersisted(cf: Cf, key: Uint8Array): Uint8Array | undefined
+  /** Rough; data in memtables may be missing. */
+  approximateBytes(cf: Cf, start: Uint8Array, end: Uint8Array): number
+  /** Some key that splits the range's data in about two halves; undefined when it has too little data. */
+  middleKey(cf: Cf, start: Uint8Array, end: Uint8Array): Uint8Array | undefined
+  stats(): EngineStats
+  /** Drains submits, flushes, closes. Idempotent. */
+  close(): Promise<void>
+}
+
+/** Small records that ride in the same group commit as entries. */
+export const LogStateKind = { Region: 1, Store: 2 } as const
+export type LogStateKind = (typeof LogStateKind)[keyof typeof LogStateKind]
+
+/** What the log knows of one region when it is opened. Entries are (truncatedIndex, lastIndex]. */
+export interface RegionLog {
+  readonly regionId: RegionId
+  readonly truncatedIndex: LogIndex
+  readonly truncatedTerm: Term
+  /** = truncatedIndex when there are no entries. */
+  readonly lastIndex: LogIndex
+  readonly hardState: HardState | undefined
+}
+
+/** One group of changes, durable together and in order. Built, handed to append, never reused. */
+export interface LogBatch {
+  /** Consecutive entries. The first may be at or below lastIndex: everything from it on is replaced. */
+  entries(regionId: RegionId, entries: readonly Entry[]): void
+  hardState(regionId: RegionId, hardState: HardState): void
+  /** A small record of a region (or of the store: regionId 0). Empty bytes remove it. */
+  state(regionId: RegionId, kind: LogStateKind, bytes: Uint8Array): void
+  /** Forget entries <= index (log GC). The entries above stay. */
+  compact(regionId: RegionId, index: LogIndex, term: Term): void
+  /** The log restarts behind a snapshot: all entries are dropped, the next one is index + 1. */
+  reset(regionId: RegionId, index: LogIndex, term: Term): void
+  /** All entries, the HardState and truncation of a region are dropped; `state` records stay. */
+  remove(regionId: RegionId): void
+  readonly isEmpty: boolean
+  readonly bytes: number
+}
+
+/**
+ * Append-only log of all regions of a store. Batches become durable in the order of append: whoever finds batch n
+ * after a crash finds all before it. A write or sync error stops the process (onError), it is never retried.
+ */
+export interface RaftLog {
+  batch(): LogBatch
+  /** Visible to readers at once; durable when onDurable runs (a later turn, in order).
+   *  @param sync false: no sync is forced for this batch; it becomes durable with the next one that is. */
+  append(batch: LogBatch, sync: boolean, onDurable: () => void): void
+  regions(): readonly RegionLog[]
+  region(regionId: RegionId): RegionLog | undefined
+  state(regionId: RegionId, kind: LogStateKind): Uint8Array | undefined
+  /** Term of an entry in [truncatedIndex, lastIndex]. */
+  term(regionId: RegionId, index: LogIndex): Term | undefined
+  /** [low, high): at least one entry, then while they fit into bytesMax. All must be present. */
+  entries(regionId: RegionId, low: LogIndex, high: LogIndex, bytesMax: number): Entry[]
+  /** Regions whose entries keep the oldest segments alive, oldest first: for log GC. */
+  oldestRegions(limit: number): readonly RegionId[]
+  readonly diskBytes: number
+  close(): Promise<void>
+}
