@@ -1,0 +1,42 @@
+import type { PeerId, RegionId, StoreId, Ts } from '../common/ids.js'
+import type { Region } from '../common/region.js'
+import type { Member, Operator, RegionBeat, RegionRoute, SplitIds, StoreMeta, StoreStats } from '../wire/messages.js'
+
+/** PD could not be asked or did not answer in time; nothing is known of the outcome unless the call is idempotent. */
+export class PdUnavailableError extends Error {
+  override readonly name = 'PdUnavailableError'
+}
+
+/**
+ * What a client or a store asks PD. Implemented by client/pd-client.ts over RPC (finds the leader among the members,
+ * retries with back-off until the deadline) and by tests in memory. All methods reject with PdUnavailableError only.
+ */
+export interface PdClient {
+  /** 0n until the first contact. */
+  readonly clusterId: bigint
+  getMembers(): Promise<readonly Member[]>
+  isBootstrapped(): Promise<boolean>
+  /** @returns false when another store was faster. */
+  bootstrap(store: StoreMeta, region: Region): Promise<boolean>
+  /** @returns the first of `count` consecutive fresh ids. Unique over the whole cluster and all kinds of id. */
+  allocIds(count: number): Promise<number>
+  putStore(store: StoreMeta): Promise<void>
+  getStores(): Promise<readonly StoreMeta[]>
+  /** @returns all stores that are not tombstones. */
+  storeHeartbeat(stats: StoreStats): Promise<readonly StoreMeta[]>
+  regionHeartbeat(beats: readonly RegionBeat[]): Promise<readonly Operator[]>
+  askSplit(region: Region, count: number): Promise<readonly SplitIds[]>
+  reportSplit(regions: readonly Region[]): Promise<void>
+  /** `key` is an engine key. */
+  getRegion(key: Uint8Array): Promise<RegionRoute | undefined>
+  /** The region that holds the greatest key < `key` (reverse scans). */
+  getPreviousRegion(key: Uint8Array): Promise<RegionRoute | undefined>
+  getRegionById(regionId: RegionId): Promise<RegionRoute | undefined>
+  scanRegions(start: Uint8Array, end: Uint8Array, limit: number): Promise<readonly RegionRoute[]>
+  /** `count` consecutive timestamps; the first is returned. Concurrent calls are batched. */
+  tso(count: number): Promise<Ts>
+  addOperator(operator: Operator): Promise<void>
+  close(): void
+}
+
+export type { PeerId, StoreId }
