@@ -1,0 +1,150 @@
+import type { RegionError, ServerError } from '../common/errors.js'
+import type { Env } from '../common/env.js'
+import type { RegionId, StoreId } from '../common/ids.js'
+import type { Region } from '../common/region.js'
+import type { Result } from '../common/result.js'
+import type { Engine, EngineReader, RaftLog } from '../engine/api.js'
+import type { RaftLinks, RpcChannel } from '../transport/api.js'
+import type { Operator, PeerInfo, RaftEnvelope, RegionBeat, RequestContext, SplitIds, StoreStats } from '../wire/messages.js'
+
+/** Ops of the state machine that are resolved at apply; numbers continue engine/api BatchOp. */
+export const ApplyOp = { Section: 16, CompareAndSwap: 17, PutTtl: 18 } as const
+
+/** Decides one conditional operation at apply. Pure and deterministic: same input, same output on every replica. */
+export interface ApplyEvaluator {
+  /**
+   * @param op       one of ApplyOp (not Section)
+   * @param current  the stored value of `key` as of all earlier operations; borrowed
+   * @param nowMs    wall time that the proposing leader wrote into the entry
+   * @returns        `put`: bytes to store; `delete`; or `keep`. `result` is handed to the proposer, opaque to store/
+   */
+  evaluate(op: number, key: Uint8Array, operand: Uint8Array, current: Uint8Array | undefined, nowMs: number):
+    { readonly effect: 'put' | 'delete' | 'keep'; readonly bytes: Uint8Array; readonly result: Uint8Array }
+}
+
+/** What a data service (rawkv, later txn) needs of a store. */
+export interface RegionStore {
+  /**
+   * Proposes packed records (engine BatchOp or ApplyOp, CF default) to one region. All keys must be inside
+   * [start, end] given here: they are checked against the region now and again at apply.
+   * `done` runs once, in a later turn: the results of the conditional operations in order, a RegionError (certainly not
+   * applied), or Undetermined (leadership was lost while it was in flight).
+   */
+  write(context: RequestContext, range: KeyRange, records: Uint8Array,
+    done: (result: Result<readonly Uint8Array[], ServerError>) => void): void
+  /**
+   * Linearizable view of one region: by lease when it holds (then `done` runs before read returns), else after ReadIndex.
+   * The reader is valid during `done` only.
+   */
+  read(context: RequestContext, range: KeyRange, done: (result: Result<RegionView, ServerError>) => void): void
+  /** Rough load figure for refusing early. */
+  readonly isBusy: boolean
+}
+
+/** Smallest key, and an exclusive end; `end` empty = no bound; `single`: just the one key `start`. */
+export interface KeyRange {
+  readonly start: Uint8Array
+  readonly end: Uint8Array
+  readonly single: boolean
+}
+
+export interface RegionView {
+  readonly reader: EngineReader
+  readonly region: Region
+  /** Wall clock for expiry of TTL on read. */
+  readonly nowMs: number
+}
+
+/** What a store asks of PD. Fire and forget with callbacks in later turns; undefined = PD not reachable. */
+export interface StorePd {
+  allocIds(count: number, done: (first: number | undefined) => void): void
+  askSplit(region: Region, count: number, done: (ids: readonly SplitIds[] | undefined) => void): void
+  reportSplit(regions: readonly Region[]): void
+  regionHeartbeat(beats: readonly RegionBeat[], done: (operators: readonly Operator[]) => void): void
+  storeHeartbeat(stats: StoreStats): void
+  /** Is this peer still a member, as far as PD knows? For stale-peer cleanup. */
+  getRegionById(regionId: RegionId, done: (region: Region | undefined) => void): void
+}
+
+/** Temporary bytes of raft snapshots under way. Production: files below the data directory, swept at start. */
+export interface SnapshotSpool {
+  /** Creates or truncates. */
+  create(name: string): SpoolFile
+  /** Removes everything left by an earlier life. */
+  sweep(): void
+}
+export interface SpoolFile {
+  append(bytes: Uint8Array): void
+  readonly bytes: number
+  /** @returns owned bytes; fewer at the end */
+  read(offset: number, bytesMax: number): Uint8Array
+  remove(): void
+}
+
+export interface StoreDependencies {
+  readonly env: Env
+  readonly storeId: StoreId
+  readonly engine: Engine
+  readonly raftLog: RaftLog
+  readonly links: RaftLinks
+  /** A bulk connection to another store (snapshots), undefined while its address is unknown. */
+  readonly bulkChannel: (to: StoreId) => RpcChannel | undefined
+  readonly pd: StorePd
+  readonly spool: SnapshotSpool
+  readonly evaluator: ApplyEvaluator
+  readonly config: StoreConfig
+  /** The process must end: a broken invariant or a broken disk. Never returns to normal work. */
+  readonly onFatal: (error: Error) => void
+}
+
+/** Outside names are TiKV's (`raftstore.*`); times in ms, sizes in bytes. Defaults in store/config.ts. */
+export interface StoreConfig {
+  readonly tickMs: number
+  readonly heartbeatTicks: number
+  readonly electionTicksMin: number
+  /** Vote guard, see ARCHITECTURE.md "Time". */
+  readonly leaseTicks: number
+  readonly leaseMs: number
+  readonly raftMessageBytesMax: number
+  readonly raftInflightMessagesMax: number
+  readonly uncommittedBytesMax: number
+  readonly proposalsPendingMax: number
+  readonly logGcTickMs: number
+  /** Entries kept for slow followers before they need a snapshot. */
+  readonly logGcCountLimit: number
+  readonly logGcBytesLimit: number
+  /** A quiet engine is flushed after this time, so that no region pins the log. */
+  readonly idleFlushMs: number
+  readonly snapshotChunkBytes: number
+  readonly snapshotBytesPerSecond: number
+  readonly snapshotConcurrencyMax: number
+  readonly regionHeartbeatMs: number
+  readonly storeHeartbeatMs: number
+  readonly peerStaleMs: number
+  readonly reserveDiskBytes: number
+}
+
+/** The public face of a store for server/ and sim/. */
+export interface StoreApi extends RegionStore {
+  /** Recovers from engine and log (replay), then ticks. Synchronous; throws StorageError. */
+  start(): void
+  /** First store of a fresh cluster: writes the first region with this store as its only voter. Before start(). */
+  bootstrapRegion(region: Region): void
+  onRaft(envelope: RaftEnvelope): void
+  onLinkDown(storeId: StoreId): void
+  onLinkUp(storeId: StoreId): void
+  /** Incoming raft snapshot stream (handlers of the Snapshot* RPCs). */
+  readonly snapshots: {
+    begin(snapshotId: string, envelope: RaftEnvelope, totalBytes: number, done: (error: ServerError | undefined) => void): void
+    chunk(snapshotId: string, sequence: number, rows: Uint8Array, crc32c: number, done: (error: ServerError | undefined) => void): void
+    end(snapshotId: string, chunks: number, crc32c: number, done: (error: ServerError | undefined) => void): void
+  }
+  splitRegion(context: RequestContext, keys: readonly Uint8Array[], done: (result: Result<readonly Region[], ServerError>) => void): void
+  transferLeader(context: RequestContext, to: StoreId, done: (error: RegionError | undefined) => void): void
+  peers(regionId: RegionId | 0): readonly PeerInfo[]
+  stats(): StoreStats
+  /** Hands leaderships over, at most for timeoutMs; then stops ticking, drains applies. The engine and log stay open. */
+  stop(timeoutMs: number, done: () => void): void
+  /** Figures for /metrics: plain counters and gauges by metric name. */
+  metrics(): Readonly<Record<string, number>>
+}
