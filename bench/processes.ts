@@ -1,0 +1,46 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { openSync, closeSync, readFileSync } from 'node:fs'
+
+/** A child of ours whose output goes to a file. */
+export function startProcess(command: string, args: readonly string[], logPath: string,
+  env?: Readonly<Record<string, string>>): ChildProcess {
+  const log = openSync(logPath, 'a')
+  const child = spawn(command, [...args], { stdio: ['ignore', log, log], env: { ...process.env, ...env } })
+  child.on('error', error => { throw new Error(`${command} did not start: ${error.message}`) })
+  closeSync(log)
+  return child
+}
+
+export function stopProcess(child: ChildProcess, signal: NodeJS.Signals = 'SIGTERM', killAfterMs = 10_000): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve()
+  return new Promise(resolve => {
+    const timer = setTimeout(() => child.kill('SIGKILL'), killAfterMs)
+    child.once('exit', () => {
+      clearTimeout(timer)
+      resolve()
+    })
+    child.kill(signal)
+  })
+}
+
+const ticksPerSecond = 100
+
+/** User plus system time of one process so far; 0 when it is gone. */
+export function cpuSeconds(pid: number): number {
+  let text: string
+  try {
+    text = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 0
+    throw error
+  }
+  const fields = text.substring(text.lastIndexOf(')') + 2).split(' ')
+  return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond
+}
+
+export function residentBytes(pid: number): number {
+  const match = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))
+  return match ? Number(match[1]) * 1024 : 0
+}
+
+export const pause = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
