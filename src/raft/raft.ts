@@ -124,7 +124,7 @@ export class Raft {
     let term = fields.term ?? 0
     const isVote = type === MessageType.Vote || type === MessageType.VoteResponse
       || type === MessageType.PreVote || type === MessageType.PreVoteResponse
-    assert(isVote === (term !== 0), 'votes, and only votes, bring their own term')
+    assert(isVote || term === 0, 'only votes bring their own term')
     if (!isVote && type !== MessageType.Propose && type !== MessageType.ReadIndex) term = this.term
     const sent = message({ ...fields, from: fields.from || this.id, term })
     if (promisesDurability(type)) {
