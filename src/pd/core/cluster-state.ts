@@ -1,0 +1,164 @@
+import { unreachable } from '../../common/assert.js'
+import type { RequestError } from '../../common/errors.js'
+import { storeId } from '../../common/ids.js'
+import type { StoreId } from '../../common/ids.js'
+import type { Region } from '../../common/region.js'
+import { err, ok } from '../../common/result.js'
+import type { Result } from '../../common/result.js'
+import type { StoreMeta } from '../../wire/messages.js'
+import { ByteReader, ByteWriter, readMember, readRegion, readStore, writeMember, writeRegion, writeStore } from './codec.js'
+import type { PdMember } from './codec.js'
+import type { PdCommand } from './commands.js'
+
+/** allocIds: the first id. bootstrap: 1 = the cluster is the caller's, 0 = somebody was faster. tsoWindow: the bound. */
+export type CommandResult = Result<number, RequestError>
+
+const stateVersion = 1
+/** One command takes at most this many ids. */
+export const idsPerCommandMax = 1 << 20
+
+const invalid = (reason: string): CommandResult => err({ kind: 'InvalidArgument', reason })
+
+/**
+ * PD's replicated state machine: what every member agrees on. Deterministic: no clock, no dice; the same commands give
+ * the same bytes of encode() everywhere. Regions are not in here: their truth lives in the stores, and heartbeats bring it.
+ */
+export class ClusterState {
+  #clusterId = 0n
+  /** All ids up to here are given away. */
+  #idBound = 0
+  #tsoBoundMs = 0
+  #bootstrap: { readonly storeId: StoreId; readonly region: Region } | undefined
+  readonly #stores = new Map<StoreId, StoreMeta>()
+  readonly #members = new Map<number, PdMember>()
+
+  get clusterId(): bigint { return this.#clusterId }
+  get idBound(): number { return this.#idBound }
+  /** Every timestamp that was ever issued has a physical part below this. */
+  get tsoBoundMs(): number { return this.#tsoBoundMs }
+  get isBootstrapped(): boolean { return this.#bootstrap !== undefined }
+  /** The very first region, as it was at the start of the cluster. */
+  get firstRegion(): Region | undefined { return this.#bootstrap?.region }
+  get stores(): ReadonlyMap<StoreId, StoreMeta> { return this.#stores }
+  get members(): ReadonlyMap<number, PdMember> { return this.#members }
+
+  apply(command: PdCommand): CommandResult {
+    switch (command.kind) {
+      case 'initCluster':
+        if (this.#clusterId === 0n) this.#clusterId = command.clusterId
+        return ok(0)
+      case 'bootstrap': return this.#applyBootstrap(command.store, command.region)
+      case 'allocIds': {
+        if (command.count < 1 || command.count > idsPerCommandMax) return invalid(`count of ids: ${command.count}`)
+        const first = this.#idBound + 1
+        this.#idBound += command.count
+        return ok(first)
+      }
+      case 'putStore': return this.#applyPutStore(command.store)
+      case 'setStoreState': return this.#applyStoreState(command.storeId, command.state)
+      case 'tsoWindow':
+        if (command.boundMs > this.#tsoBoundMs) this.#tsoBoundMs = command.boundMs
+        return ok(command.boundMs)
+      case 'putMember':
+        this.#members.set(command.member.memberId, command.member)
+        return ok(0)
+      default: return unreachable(command, 'command')
+    }
+  }
+
+  #applyBootstrap(store: StoreMeta, region: Region): CommandResult {
+    if (this.#bootstrap !== undefined) {
+      // A store that lost the answer asks again and must hear the same.
+      return ok(this.#bootstrap.storeId === store.storeId && this.#bootstrap.region.regionId === region.regionId ? 1 : 0)
+    }
+    if (region.startKey.length !== 0 || region.endKey.length !== 0) return invalid('the first region must cover all keys')
+    const [peer] = region.peers
+    if (peer === undefined || region.peers.length !== 1 || peer.storeId !== store.storeId || peer.role !== 'voter') {
+      return invalid('the first region must have one voter, on the store that brings it')
+    }
+    for (const id of [region.regionId, peer.peerId]) {
+      if (id === 0 || id > this.#idBound) return invalid(`id ${id} was never allocated`)
+    }
+    const put = this.#applyPutStore(store)
+    if (!put.ok) return put
+    this.#bootstrap = { storeId: store.storeId, region }
+    return ok(1)
+  }
+
+  #applyPutStore(store: StoreMeta): CommandResult {
+    // Only an operator says anything but `up`, and means just that.
+    if (store.state !== 'up') return this.#applyStoreState(store.storeId, store.state)
+    const refused = this.#refusalOf(store)
+    if (refused !== undefined) return invalid(refused)
+    // A store that starts says `up`; what the operator decided about it stays.
+    const state = this.#stores.get(store.storeId)?.state ?? 'up'
+    this.#stores.set(store.storeId, { ...store, state })
+    return ok(0)
+  }
+
+  #refusalOf(store: StoreMeta): string | undefined {
+    const { storeId: id, address } = store
+    if (address === '') return 'a store needs an address'
+    if (id === 0 || id > this.#idBound) return `store id ${id} was never allocated`
+    if (this.#stores.get(id)?.state === 'tombstone') return `store ${id} is a tombstone: it left the cluster and cannot come back`
+    for (const other of this.#stores.values()) {
+      if (other.storeId === id || other.address !== address || other.state !== 'up') continue
+      return `address ${address} belongs to store ${other.storeId}; take that one offline first, or give back its data`
+    }
+    return undefined
+  }
+
+  /** up ⇄ offline → tombstone. */
+  #applyStoreState(id: StoreId, state: StoreMeta['state']): CommandResult {
+    const known = this.#stores.get(id)
+    if (known === undefined) return invalid(`store ${id} is not known`)
+    if (known.state === state) return ok(0)
+    if (known.state === 'tombstone') return invalid(`store ${id} is a tombstone`)
+    if (state === 'tombstone' && known.state === 'up') return invalid(`store ${id} must be offline before it is buried`)
+    if (state === 'up') {
+      const twin = [...this.#stores.values()].find(other => other.storeId !== id && other.address === known.address
+        && other.state === 'up')
+      if (twin !== undefined) return invalid(`address ${known.address} belongs to store ${twin.storeId} now`)
+    }
+    this.#stores.set(id, { ...known, state })
+    return ok(0)
+  }
+
+  /** @returns owned bytes; equal states give equal bytes */
+  encode(): Uint8Array {
+    const writer = new ByteWriter().u8(stateVersion).u64(this.#clusterId).uint(this.#idBound).uint(this.#tsoBoundMs)
+    writer.u8(this.#bootstrap === undefined ? 0 : 1)
+    if (this.#bootstrap !== undefined) {
+      writer.uint(this.#bootstrap.storeId)
+      writeRegion(writer, this.#bootstrap.region)
+    }
+    const stores = [...this.#stores.values()].sort((left, right) => left.storeId - right.storeId)
+    writer.uint(stores.length)
+    for (const store of stores) writeStore(writer, store)
+    const members = [...this.#members.values()].sort((left, right) => left.memberId - right.memberId)
+    writer.uint(members.length)
+    for (const member of members) writeMember(writer, member)
+    return writer.finish()
+  }
+
+  /** @throws StorageError('corruption') */
+  static decode(bytes: Uint8Array): ClusterState {
+    const reader = new ByteReader(bytes, 'PD state')
+    const state = new ClusterState()
+    reader.version(stateVersion)
+    state.#clusterId = reader.u64()
+    state.#idBound = reader.uint()
+    state.#tsoBoundMs = reader.uint()
+    if (reader.u8() === 1) state.#bootstrap = { storeId: storeId(reader.uint()), region: readRegion(reader) }
+    for (let left = reader.uint(); left > 0; left--) {
+      const store = readStore(reader)
+      state.#stores.set(store.storeId, store)
+    }
+    for (let left = reader.uint(); left > 0; left--) {
+      const member = readMember(reader)
+      state.#members.set(member.memberId, member)
+    }
+    reader.end()
+    return state
+  }
+}

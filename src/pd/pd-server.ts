@@ -1,0 +1,173 @@
+import type { RequestError, ServerError } from '../common/errors.js'
+import { limits } from '../common/limits.js'
+import { err, ok } from '../common/result.js'
+import type { StoreId } from '../common/ids.js'
+import type { RpcHandler, RpcHandlers } from '../transport/api.js'
+import type { Operator, RegionRoute, RpcName, StoreMeta } from '../wire/messages.js'
+import type { PdCommand } from './core/commands.js'
+import type { RegionRecord } from './core/region-record.js'
+import { logicalMax } from './core/tso.js'
+import type { Leadership } from './leadership.js'
+import type { PdNode } from './pd-node.js'
+
+/** Ids that one request may take. */
+const idsPerRequestMax = 1 << 16
+const empty = {}
+
+const invalid = (reason: string): RequestError => ({ kind: 'InvalidArgument', reason })
+
+const routeOf = (record: RegionRecord | undefined): RegionRoute | undefined =>
+  record && { region: record.region(), leader: record.leader }
+
+/**
+ * PD's side of the RPCs. Only GetMembers and Ping are answered by every member; all others by the leader while it holds its
+ * lease, and by the rest with NotLeader (region 1 stands for PD's own group).
+ */
+export class PdServer {
+  readonly #node: PdNode
+  readonly handlers: RpcHandlers
+
+  constructor(node: PdNode) {
+    this.#node = node
+    this.handlers = { ...this.#clusterHandlers(), ...this.#storeHandlers(), ...this.#regionHandlers() }
+  }
+
+  /** For requests that are answered from what the leader knows. */
+  #asLeader<N extends RpcName>(
+    handle: (leadership: Leadership, request: Parameters<RpcHandler<N>>[0], respond: Parameters<RpcHandler<N>>[1]) => void,
+  ): RpcHandler<N> {
+    return (request, respond) => {
+      const { leadership } = this.#node
+      // Without a cluster id nobody could have a claim on any answer yet.
+      if (leadership === undefined || !this.#node.hasLease || this.#node.clusterId === 0n) {
+        respond(err(this.#node.notLeader()))
+      } else {
+        handle(leadership, request, respond)
+      }
+    }
+  }
+
+  #propose(command: PdCommand, done: (value: number) => void, fail: (error: ServerError) => void): void {
+    this.#node.propose(command, result => {
+      if (result === undefined) fail(this.#node.notLeader())
+      else if (result.ok) done(result.value)
+      else fail(result.error)
+    })
+  }
+
+  #clusterHandlers(): RpcHandlers {
+    return {
+      GetMembers: (_request, respond) => {
+        respond(ok({ clusterId: this.#node.clusterId, members: this.#node.members() }))
+      },
+      Ping: (request, respond) => { respond(ok({ sentAtMs: request.sentAtMs })) },
+      IsBootstrapped: this.#asLeader<'IsBootstrapped'>((_leadership, _request, respond) => {
+        respond(ok({ bootstrapped: this.#node.state.isBootstrapped }))
+      }),
+      Bootstrap: this.#asLeader<'Bootstrap'>((_leadership, { store, region }, respond) => {
+        this.#propose({ kind: 'bootstrap', store, region }, value => {
+          if (value === 1) this.#node.leadership?.bootstrapped(region)
+          respond(ok({ bootstrapped: value === 1 }))
+        }, error => { respond(err(error)) })
+      }),
+      AllocId: this.#asLeader<'AllocId'>((leadership, { count }, respond) => {
+        const refusal = outside(count, 'idsPerRequestMax', idsPerRequestMax)
+        if (refusal !== undefined) respond(err(refusal))
+        else leadership.allocIds(count, result => { respond(result.ok ? ok({ first: result.value }) : result) })
+      }),
+      Tso: this.#asLeader<'Tso'>((leadership, { count }, respond) => {
+        const refusal = outside(count, 'tsoCountMax', logicalMax)
+        if (refusal !== undefined) {
+          respond(err(refusal))
+          return
+        }
+        leadership.tsoBatch(count, result => {
+          respond(result.ok ? ok({ physicalMs: result.value.physicalMs, logical: result.value.logical, count }) : result)
+        })
+      }),
+    }
+  }
+
+  #storeHandlers(): RpcHandlers {
+    return {
+      PutStore: this.#asLeader<'PutStore'>((_leadership, { store }, respond) => {
+        this.#propose({ kind: 'putStore', store }, () => { respond(ok(empty)) }, error => { respond(err(error)) })
+      }),
+      GetStores: this.#asLeader<'GetStores'>((_leadership, _request, respond) => {
+        respond(ok({ stores: [...this.#node.state.stores.values()] }))
+      }),
+      StoreHeartbeat: this.#asLeader<'StoreHeartbeat'>((leadership, { stats }, respond) => {
+        const refusal = leadership.storeHeartbeat(stats)
+        respond(refusal === undefined ? ok({ stores: this.liveStores() }) : err(refusal))
+      }),
+    }
+  }
+
+  #regionHandlers(): RpcHandlers {
+    const { config } = this.#node
+    return {
+      RegionHeartbeat: this.#asLeader<'RegionHeartbeat'>((leadership, { beats }, respond) => {
+        respond(ok({ operators: leadership.regionHeartbeat(beats) }))
+      }),
+      AskSplit: this.#asLeader<'AskSplit'>((leadership, { region, count }, respond) => {
+        const refusal = outside(count, 'splitCountMax', config.splitCountMax)
+          ?? (region.peers.length === 0 ? invalid('a region without peers cannot be split') : undefined)
+        if (refusal !== undefined) respond(err(refusal))
+        else leadership.askSplit(region, count, result => { respond(result.ok ? ok({ ids: result.value }) : result) })
+      }),
+      ReportSplit: this.#asLeader<'ReportSplit'>((leadership, { regions }, respond) => {
+        leadership.reportSplit(regions)
+        respond(ok(empty))
+      }),
+      GetRegion: this.#asLeader<'GetRegion'>((leadership, { key }, respond) => {
+        respond(ok({ route: routeOf(leadership.tree.byKey(key)) }))
+      }),
+      GetPreviousRegion: this.#asLeader<'GetPreviousRegion'>((leadership, { key }, respond) => {
+        respond(ok({ route: routeOf(leadership.tree.previous(key)) }))
+      }),
+      GetRegionById: this.#asLeader<'GetRegionById'>((leadership, { regionId }, respond) => {
+        respond(ok({ route: routeOf(leadership.tree.byId(regionId)) }))
+      }),
+      ScanRegions: this.#asLeader<'ScanRegions'>((leadership, { start, end, limit }, respond) => {
+        const wanted = limit > 0 ? Math.min(limit, config.scanRegionsMax) : config.scanRegionsMax
+        const routes: RegionRoute[] = []
+        let bytes = 0
+        for (const record of leadership.tree.scan(start, end, wanted)) {
+          bytes += record.start.length + record.end.length + 64 * record.peerCount
+          if (bytes > limits.responseBytesMax && routes.length > 0) break
+          routes.push({ region: record.region(), leader: record.leader })
+        }
+        respond(ok({ routes }))
+      }),
+      AddOperator: this.#asLeader<'AddOperator'>((leadership, { operator }, respond) => {
+        leadership.addOperator(operator, result => { respond(result.ok ? ok(empty) : result) })
+      }),
+    }
+  }
+
+  /** All but tombstones. */
+  liveStores(): readonly StoreMeta[] {
+    return [...this.#node.state.stores.values()].filter(store => store.state !== 'tombstone')
+  }
+
+  /** The operator's wish: up ⇄ offline → tombstone. @param done gets undefined when it is so now */
+  setStoreState(storeId: StoreId, state: StoreMeta['state'], done: (error: ServerError | undefined) => void): void {
+    if (!this.#node.isLeader) {
+      this.#node.env.defer(() => { done(this.#node.notLeader()) })
+      return
+    }
+    this.#propose({ kind: 'setStoreState', storeId, state }, () => { done(undefined) }, done)
+  }
+
+  /** The same as the AddOperator RPC, for the HTTP face. */
+  addOperator(operator: Operator, done: (error: ServerError | undefined) => void): void {
+    const { leadership } = this.#node
+    if (leadership === undefined) this.#node.env.defer(() => { done(this.#node.notLeader()) })
+    else leadership.addOperator(operator, result => { done(result.ok ? undefined : result.error) })
+  }
+}
+
+function outside(count: number, limit: string, max: number): RequestError | undefined {
+  if (!Number.isSafeInteger(count) || count < 1) return invalid(`count must be a whole number from 1 on, not ${count}`)
+  return count > max ? { kind: 'LimitExceeded', limit, actual: count, max } : undefined
+}
