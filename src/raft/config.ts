@@ -5,12 +5,17 @@ import { isLocalTarget } from './message.js'
 import type { RaftTrace } from './trace.js'
 import type { NodeId, RaftStorage } from './types.js'
 
-/** `safe`: a quorum confirms the leader for each round of reads (Ongaro §6.4). `leaseBased` trusts ticks; needs checkQuorum. */
+/**
+ * `safe`: a quorum confirms the leader for each round of reads (Ongaro §6.4). `leaseBased` trusts ticks;
+ * needs checkQuorum.
+ */
 export type ReadOnlyOption = 'safe' | 'leaseBased'
 
 export interface RaftConfig {
   readonly id: NodeId
-  /** A follower campaigns after [electionTicks, 2 · electionTicks) ticks without a leader. > heartbeatTicks. */
+  /**
+   * A follower campaigns after [electionTicks, 2 · electionTicks) ticks without a leader. > heartbeatTicks.
+   */
   readonly electionTicks: number
   readonly heartbeatTicks: number
   readonly storage: RaftStorage
@@ -35,12 +40,16 @@ export interface RaftConfig {
   /** A leader that a configuration change removed or demoted becomes a follower at once. */
   readonly stepDownOnRemoval: boolean
   readonly random: Random
-  /** A follower passes proposals on to its leader. Default true, as in etcd; the store routes by itself and says false. */
+  /**
+   * A follower passes proposals on to its leader. Default true, as in etcd; the store routes by itself and
+   * says false.
+   */
   readonly forwardProposals?: boolean
   /**
-   * Ticks after hearing a leader during which (pre-)votes are refused, whatever this node itself did meanwhile, and
-   * during which it does not campaign either (its own vote would break a lease as well). <= electionTicks.
-   * Absent: etcd's rule, with checkQuorum only, electionTicks long, and given up when the node forgets its leader.
+   * Ticks after hearing a leader during which (pre-)votes are refused, whatever this node itself did
+   * meanwhile, and during which it does not campaign either (its own vote would break a lease as well). <=
+   * electionTicks. Absent: etcd's rule, with checkQuorum only, electionTicks long, and given up when the node
+   * forgets its leader.
    */
   readonly leaseTicks?: number
   /** Refuse votes also for leaseTicks after the start: a lease granted before a restart must be honoured. */
@@ -60,6 +69,7 @@ export function checkConfig(config: RaftConfig): void {
   }
   if (config.readOnly === 'leaseBased') assert(config.checkQuorum, 'lease-based reads need checkQuorum')
   if (config.leaseTicks !== undefined) {
-    assert(config.leaseTicks > 0 && config.leaseTicks <= config.electionTicks, 'leaseTicks must be in [1, electionTicks]')
+    const { leaseTicks, electionTicks } = config
+    assert(leaseTicks > 0 && leaseTicks <= electionTicks, 'leaseTicks must be in [1, electionTicks]')
   }
 }

@@ -8,14 +8,16 @@ import type { ConfState, Entry, HardState, Message, RaftSnapshot, Role } from '.
 
 /** By MessageType number: etcd's names, so that traces read like the literature and the data-driven cases. */
 export const messageNames = [
-  'MsgHup', 'MsgBeat', 'MsgProp', 'MsgApp', 'MsgAppResp', 'MsgVote', 'MsgVoteResp', 'MsgSnap', 'MsgHeartbeat',
-  'MsgHeartbeatResp', 'MsgUnreachable', 'MsgSnapStatus', 'MsgCheckQuorum', 'MsgTransferLeader', 'MsgTimeoutNow',
-  'MsgReadIndex', 'MsgReadIndexResp', 'MsgPreVote', 'MsgPreVoteResp', 'MsgStorageAppend', 'MsgStorageAppendResp',
-  'MsgStorageApply', 'MsgStorageApplyResp', 'MsgForgetLeader',
+  'MsgHup', 'MsgBeat', 'MsgProp', 'MsgApp', 'MsgAppResp', 'MsgVote', 'MsgVoteResp', 'MsgSnap',
+  'MsgHeartbeat', 'MsgHeartbeatResp', 'MsgUnreachable', 'MsgSnapStatus', 'MsgCheckQuorum',
+  'MsgTransferLeader', 'MsgTimeoutNow', 'MsgReadIndex', 'MsgReadIndexResp', 'MsgPreVote',
+  'MsgPreVoteResp', 'MsgStorageAppend', 'MsgStorageAppendResp', 'MsgStorageApply',
+  'MsgStorageApplyResp', 'MsgForgetLeader',
 ] as const
 
 const roleNames: Readonly<Record<Role, string>> = {
-  follower: 'StateFollower', candidate: 'StateCandidate', leader: 'StateLeader', preCandidate: 'StatePreCandidate',
+  follower: 'StateFollower', preCandidate: 'StatePreCandidate', candidate: 'StateCandidate',
+  leader: 'StateLeader',
 }
 export const describeRole = (role: Role): string => roleNames[role]
 
@@ -39,8 +41,9 @@ export function describeHardState(state: HardState): string {
 
 export function describeConfState(state: ConfState): string {
   const list = (ids: readonly number[]): string => `[${ids.join(' ')}]`
-  return `Voters:${list(state.voters)} VotersOutgoing:${list(state.votersOutgoing)} Learners:${list(state.learners)}`
-    + ` LearnersNext:${list(state.learnersNext)} AutoLeave:${state.autoLeave}`
+  return `Voters:${list(state.voters)} VotersOutgoing:${list(state.votersOutgoing)}`
+    + ` Learners:${list(state.learners)} LearnersNext:${list(state.learnersNext)}`
+    + ` AutoLeave:${state.autoLeave}`
 }
 
 export function describeSnapshot(snapshot: RaftSnapshot): string {
@@ -67,20 +70,24 @@ export function describeMessage(one: Message, indent = ''): string {
   }
   if (one.snapshot !== undefined) text += `\n${indent}  Snapshot: ${describeSnapshot(one.snapshot)}`
   if (one.responses.length > 0) {
-    text += ` Responses:[${one.responses.map(each => `\n${describeMessage(each, `${indent}  `)}`).join('')}\n${indent}]`
+    const responses = one.responses.map(each => `\n${describeMessage(each, `${indent}  `)}`)
+    text += ` Responses:[${responses.join('')}\n${indent}]`
   }
   return text
 }
 
 export function describeReady(ready: Ready): string {
+  const { softState, committedEntries, messages } = ready
   let text = ''
-  if (ready.softState !== undefined) text += `Lead:${ready.softState.lead} State:${roleNames[ready.softState.role]}\n`
+  if (softState !== undefined) text += `Lead:${softState.lead} State:${roleNames[softState.role]}\n`
   if (ready.hardState !== undefined) text += `HardState ${describeHardState(ready.hardState)}\n`
-  for (const read of ready.readStates) text += `ReadState ${read.index} ${JSON.stringify(fromUtf8(read.context))}\n`
+  for (const { index, context } of ready.readStates) {
+    text += `ReadState ${index} ${JSON.stringify(fromUtf8(context))}\n`
+  }
   if (ready.entries.length > 0) text += `Entries:\n${describeEntries(ready.entries)}`
   if (ready.snapshot !== undefined) text += `Snapshot ${describeSnapshot(ready.snapshot)}\n`
-  if (ready.committedEntries.length > 0) text += `CommittedEntries:\n${describeEntries(ready.committedEntries)}`
-  if (ready.messages.length > 0) text += `Messages:\n${ready.messages.map(one => `${describeMessage(one)}\n`).join('')}`
+  if (committedEntries.length > 0) text += `CommittedEntries:\n${describeEntries(committedEntries)}`
+  if (messages.length > 0) text += `Messages:\n${messages.map(one => `${describeMessage(one)}\n`).join('')}`
   return text === '' ? '<empty Ready>' : `Ready MustSync=${ready.mustSync}:\n${text}`
 }
 

@@ -17,7 +17,9 @@ const emptySnapshot: RaftSnapshot =
 export class MemoryStorage implements RaftStorage {
   #hardState: HardState = emptyHardState
   #snapshot: RaftSnapshot = emptySnapshot
-  /** The log begins after this entry: that of the snapshot it was restored from, or the last one compacted. */
+  /**
+   * The log begins after this entry: that of the snapshot it was restored from, or the last one compacted.
+   */
   #before: { index: number; term: number } = { index: 0, term: 0 }
   #entries: Entry[] = []
 
@@ -63,8 +65,9 @@ export class MemoryStorage implements RaftStorage {
   /** What snapshot() gives from now on. The log stays as it is. @param at an index that is in the log */
   createSnapshot(at: LogIndex, confState: ConfState | undefined, data: Uint8Array): RaftSnapshot {
     const term = this.term(at)
-    assert(typeof term === 'number' && at > this.#snapshot.meta.index, 'snapshot index must be newer and in the log')
-    this.#snapshot = { meta: { index: at, term, confState: confState ?? this.#snapshot.meta.confState }, data }
+    assert(typeof term === 'number' && at > this.#snapshot.meta.index, 'not a newer place in the log')
+    const meta = { index: at, term, confState: confState ?? this.#snapshot.meta.confState }
+    this.#snapshot = { meta, data }
     return this.#snapshot
   }
 

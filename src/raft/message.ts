@@ -33,13 +33,15 @@ export interface MessageFields {
   readonly responses?: readonly Message[]
 }
 
-/** The only place a Message is built: every one has the same hidden class. Absent fields are zero or empty. */
-export function message(fields: MessageFields): Message {
+/**
+ * The only place a Message is built: every one has the same hidden class. Absent fields are zero or empty.
+ */
+export function stamped(fields: MessageFields, from: number, term: number): Message {
   return {
     type: fields.type,
     to: (fields.to ?? 0) as NodeId,
-    from: (fields.from ?? 0) as NodeId,
-    term: (fields.term ?? 0) as Term,
+    from: from as NodeId,
+    term: term as Term,
     logTerm: (fields.logTerm ?? 0) as Term,
     index: (fields.index ?? 0) as LogIndex,
     entries: fields.entries ?? noEntries,
@@ -52,6 +54,8 @@ export function message(fields: MessageFields): Message {
     responses: fields.responses ?? noResponses,
   }
 }
+
+export const message = (fields: MessageFields): Message => stamped(fields, fields.from ?? 0, fields.term ?? 0)
 
 /** The only place raft builds an Entry. `data` is kept, not copied: it must not change afterwards. */
 export function entry(at: { term: number; index: number }, type: EntryType, data: Uint8Array): Entry {
@@ -99,7 +103,8 @@ export function isLocalTarget(id: number): boolean {
 
 /** Must wait for the log write that was asked for before it: it promises that something is durable. */
 export function promisesDurability(type: MessageType): boolean {
-  return type === MessageType.AppendResponse || type === MessageType.VoteResponse || type === MessageType.PreVoteResponse
+  return type === MessageType.AppendResponse || type === MessageType.VoteResponse
+    || type === MessageType.PreVoteResponse
 }
 
 export function isTransferCampaign(asked: Message): boolean {

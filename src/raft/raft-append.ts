@@ -42,12 +42,15 @@ export function handleHeartbeat(raft: Raft, asked: Message): StepResult {
   return 'ok'
 }
 
-/** The answer is an append response either way: at the snapshot's index, or at what we have committed already. */
+/**
+ * The answer is an append response either way: at the snapshot's index, or at what we have committed already.
+ */
 export function handleSnapshot(raft: Raft, asked: Message): StepResult {
   const { snapshot } = asked
   const restored = snapshot !== undefined && restore(raft, snapshot)
   raft.trace?.({
-    kind: restored ? 'snapshotRestored' : 'snapshotIgnored', peer: asked.from, index: snapshot?.meta.index ?? 0,
+    kind: restored ? 'snapshotRestored' : 'snapshotIgnored',
+    peer: asked.from, index: snapshot?.meta.index ?? 0,
   })
   const index = restored ? raft.log.lastIndex() : raft.log.committed
   raft.send({ type: MessageType.AppendResponse, to: asked.from, index })

@@ -1,7 +1,7 @@
 import { assert } from '../common/assert.js'
 import { emptyBytes } from '../common/bytes.js'
 import { Changer } from './confchange/changer.js'
-import type { ChangeResult, Membership } from './confchange/changer.js'
+import type { ChangeResult, ConfChangeError, Membership } from './confchange/changer.js'
 import { decodeConfChange, leavesJoint } from './confchange/conf-change.js'
 import type { ConfChangeV2 } from './confchange/conf-change.js'
 import { entry, noNode } from './message.js'
@@ -16,20 +16,33 @@ function tryChange(raft: Raft, change: ConfChangeV2): ChangeResult {
   return new Changer({ config, members }, raft.log.lastIndex(), limits).change(change)
 }
 
+/** `changePending`: one may be in the log that is not applied yet. */
+export type ConfChangeRefusal = ConfChangeError | 'malformed' | 'changePending'
+
+interface CheckedProposal {
+  readonly entries: readonly Entry[]
+  readonly refused: boolean
+}
+
 /** Why the change may not enter the log now; undefined when it may. */
-export function confChangeRefusal(raft: Raft, change: ConfChangeV2 | undefined): string | undefined {
+export function confChangeRefusal(
+  raft: Raft, change: ConfChangeV2 | undefined,
+): ConfChangeRefusal | undefined {
   if (change === undefined) return 'malformed'
-  if (raft.pendingConfIndex > raft.log.applied) return `a change may be unapplied up to ${raft.pendingConfIndex}`
+  if (raft.pendingConfIndex > raft.log.applied) return 'changePending'
   if (isJoint(raft.tracker.config) !== leavesJoint(change)) {
-    return isJoint(raft.tracker.config) ? 'the joint configuration must be left first' : 'there is no joint configuration to leave'
+    return isJoint(raft.tracker.config) ? 'alreadyJoint' : 'notJoint'
   }
   // With no change pending, today's configuration is the one it will be applied to.
   const result = tryChange(raft, change)
   return result.ok ? undefined : result.error
 }
 
-/** Replaces configuration changes that may not be proposed by empty entries; notes the index of those that may. */
-export function withCheckedConfChanges(raft: Raft, proposed: readonly Entry[]): { entries: readonly Entry[]; refused: boolean } {
+/**
+ * Replaces configuration changes that may not be proposed by empty entries; notes the index of those that
+ * may.
+ */
+export function withCheckedConfChanges(raft: Raft, proposed: readonly Entry[]): CheckedProposal {
   let entries = proposed
   let refused = false
   for (let i = 0; i < proposed.length; i++) {
@@ -53,7 +66,7 @@ export function withCheckedConfChanges(raft: Raft, proposed: readonly Entry[]): 
 
 export function applyConfChange(raft: Raft, change: ConfChangeV2): ConfState {
   const result = tryChange(raft, change)
-  assert(result.ok, () => `a committed configuration change cannot be applied: ${result.ok ? '' : result.error}`)
+  assert(result.ok, () => `a committed change cannot be applied: ${result.ok ? '' : result.error}`)
   return switchTo(raft, result.value)
 }
 

@@ -9,9 +9,9 @@ import { followLeader, handleAppend, handleHeartbeat, handleSnapshot } from './r
 import { broadcastAppend } from './raft-replication.js'
 
 /**
- * Does a leader's lease forbid us to vote? etcd's rule: checkQuorum is on and we heard our leader within electionTicks.
- * Strict rule: a countdown that started when we last heard any leader (or when we started), and that neither
- * our own campaign nor forgetting the leader ends.
+ * Does a leader's lease forbid us to vote? etcd's rule: checkQuorum is on and we heard our leader within
+ * electionTicks. Strict rule: a countdown that started when we last heard any leader (or when we started),
+ * and that neither our own campaign nor forgetting the leader ends.
  */
 export function guardsVotes(raft: Raft): boolean {
   if (raft.role === 'leader' || !raft.strictGuard) {
@@ -79,8 +79,8 @@ function campaign(raft: Raft, kind: CampaignKind): void {
 }
 
 /**
- * Any role. Learners vote too: this node may be a voter by a configuration that it has not seen yet, and without
- * its vote the group could be stuck for ever.
+ * Any role. Learners vote too: this node may be a voter by a configuration that it has not seen yet, and
+ * without its vote the group could be stuck for ever.
  */
 export function handleVoteRequest(raft: Raft, asked: Message): StepResult {
   const pre = asked.type === MessageType.PreVote
@@ -127,7 +127,9 @@ function concede(raft: Raft, asked: Message): void {
   followLeader(raft, asked)
 }
 
-/** Candidate and pre-candidate. TimeoutNow, TransferLeader, ReadIndex and ForgetLeader mean nothing to them. */
+/**
+ * Candidate and pre-candidate. TimeoutNow, TransferLeader, ReadIndex and ForgetLeader mean nothing to them.
+ */
 export const candidateHandlers: HandlerTable = {
   [MessageType.Hup]: raft => {
     hup(raft, raft.config.preVote ? 'preElection' : 'election')

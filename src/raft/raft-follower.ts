@@ -8,14 +8,14 @@ import type { Message } from './types.js'
 /** Passes a local request on to the leader. */
 function forward(raft: Raft, asked: Message): StepResult {
   if (raft.lead === noNode) return 'dropped'
-  raft.send({ type: asked.type, to: raft.lead, from: asked.from, entries: asked.entries, context: asked.context })
+  const { type, from, entries, context } = asked
+  raft.send({ type, to: raft.lead, from, entries, context })
   return 'ok'
 }
 
 function onPropose(raft: Raft, asked: Message): StepResult {
-  const dropped = raft.lead === noNode ? 'noLeader' : raft.config.forwardProposals === false ? 'notForwarding' : undefined
-  if (dropped === undefined) return forward(raft, asked)
-  raft.trace?.({ kind: 'proposalDropped', reason: dropped })
+  if (raft.lead !== noNode && raft.config.forwardProposals !== false) return forward(raft, asked)
+  raft.trace?.({ kind: 'proposalDropped', reason: raft.lead === noNode ? 'noLeader' : 'notForwarding' })
   return 'dropped'
 }
 

@@ -6,7 +6,9 @@ import type { DropReason } from './trace.js'
 import type { Progress } from './tracker/progress.js'
 import { withCheckedConfChanges } from './raft-confchange.js'
 import { answerRead, answerConfirmedReads, onReadIndex } from './raft-reads.js'
-import { appendEntries, broadcastAppend, broadcastHeartbeat, maybeCommit, maybeSendAppend, sendAppend } from './raft-replication.js'
+import {
+  appendEntries, broadcastAppend, broadcastHeartbeat, maybeCommit, maybeSendAppend, sendAppend,
+} from './raft-replication.js'
 
 export function tickLeader(raft: Raft): void {
   raft.heartbeatElapsed++
@@ -92,12 +94,13 @@ function onAppendResponse(raft: Raft, answer: Message, from: Progress): void {
 }
 
 /**
- * The follower has no entry (index, term) as we sent. Its hint says: here, at rejectHint, I have logTerm. All our entries
- * above with a greater term cannot be in its log below, so the next probe goes to the last one that may be.
+ * The follower has no entry (index, term) as we sent. Its hint says: here, at rejectHint, I have logTerm. All
+ * our entries above with a greater term cannot be in its log below, so the next probe goes to the last one
+ * that may be.
  *
  *   index        1 2 3 4 5 6 7 8 9
  *   ours, terms  1 3 3 3 5 5 5 5 5      refused at 9, hint (6, term 2): 6 … 2 are of terms > 2,
- *   theirs       1 1 1 1 2 2            so the next probe is at 1 — one round per term instead of one per entry
+ *   theirs       1 1 1 1 2 2            so the next probe is at 1: a round per term, not per entry
  */
 function onAppendRejected(raft: Raft, answer: Message, from: Progress): void {
   const probe = answer.logTerm > 0
@@ -142,6 +145,7 @@ function onTransferLeader(raft: Raft, _asked: Message, to: Progress): void {
 }
 
 function sendTimeoutNow(raft: Raft, to: Progress): void {
+  raft.timeoutNowSent = true
   raft.send({ type: MessageType.TimeoutNow, to: to.id })
 }
 

@@ -56,13 +56,15 @@ export class RaftLog {
    * A message that is shorter than our log truncates nothing.
    * @returns index of the last entry of the message, or undefined when we have no such previous entry
    */
-  maybeAppend(prevIndex: number, prevTerm: number, entries: readonly Entry[], committed: number): number | undefined {
+  maybeAppend(
+    prevIndex: number, prevTerm: number, entries: readonly Entry[], committed: number,
+  ): number | undefined {
     if (!this.matchTerm(prevIndex, prevTerm)) return undefined
     const last = prevIndex + entries.length
     for (let i = 0; i < entries.length; i++) {
       const candidate = entries[i]!
       if (this.matchTerm(candidate.index, candidate.term)) continue
-      assert(candidate.index > this.committed, () => `entry ${candidate.index} conflicts with a committed one`)
+      assert(candidate.index > this.committed, () => `entry ${candidate.index} conflicts with a committed`)
       this.unstable.truncateAndAppend(entries, i)
       break
     }
@@ -80,8 +82,8 @@ export class RaftLog {
   }
 
   /**
-   * Where could a log that has `term` at `index` (or anywhere below) still agree with ours? The highest index <= index
-   * whose term here is <= term, or is not known here. Skips whole terms when logs have diverged.
+   * Where could a log that has `term` at `index` (or anywhere below) still agree with ours? The highest index
+   * <= index whose term here is <= term, or is not known here. Skips whole terms when logs have diverged.
    */
   findConflictByTerm(index: number, term: number): number {
     for (let at = index; at > 0; at--) {
@@ -99,7 +101,7 @@ export class RaftLog {
   /** Never goes back. */
   commitTo(index: number): void {
     if (index <= this.committed) return
-    assert(index <= this.lastIndex(), () => `commit ${index} lies beyond the last index ${this.lastIndex()}: log lost?`)
+    assert(index <= this.lastIndex(), () => `commit ${index} beyond the end ${this.lastIndex()}: log lost?`)
     this.committed = index
   }
 
@@ -136,7 +138,8 @@ export class RaftLog {
     assert(index <= this.committed, 'applying beyond the commit index')
     this.applying = index
     this.#applyingBytes += bytes
-    this.#applyingPaused = this.#applyingBytes >= this.#applyingBytesMax || index < this.#appliableIndex(allowUnstable)
+    const cutShort = index < this.#appliableIndex(allowUnstable)
+    this.#applyingPaused = cutShort || this.#applyingBytes >= this.#applyingBytesMax
   }
 
   appliedTo(index: number, bytes: number): void {

@@ -5,10 +5,15 @@ import { broadcastHeartbeat } from './raft-replication.js'
 import { noNode } from './message.js'
 import { asIndex } from './numbers.js'
 
-/** Reads that may wait on one leader; beyond it a request is dropped. Callers batch, so this is never near. */
+/**
+ * Reads that may wait on one leader; beyond it a request is dropped. Callers batch, so this is never near.
+ */
 const readsWaitingMax = 1 << 16
 
-/** Has an entry of our own term been committed? Before that our commit index may lag behind what was acknowledged. */
+/**
+ * Has an entry of our own term been committed? Before that our commit index may lag behind what was
+ * acknowledged.
+ */
 function hasCommittedInTerm(raft: Raft): boolean {
   return raft.log.termOrZero(raft.log.committed) === raft.term
 }

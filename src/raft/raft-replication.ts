@@ -7,8 +7,8 @@ import type { Raft } from './raft.js'
 import type { Progress } from './tracker/progress.js'
 
 /**
- * Sends the next append to one follower, unless its stream is paused. Falls back to a snapshot when the log no longer
- * reaches back far enough.
+ * Sends the next append to one follower, unless its stream is paused. Falls back to a snapshot when the log
+ * no longer reaches back far enough.
  * @param sendIfEmpty an append without entries still carries the commit index, and probes
  * @returns was anything sent?
  */
@@ -24,7 +24,8 @@ export function maybeSendAppend(raft: Raft, to: Progress, sendIfEmpty: boolean):
   if (entries === 'compacted') return maybeSendSnapshot(raft, to)
   if (entries.length === 0 && !sendIfEmpty) return false
   raft.send({
-    type: MessageType.Append, to: to.id, index: previous, logTerm: previousTerm, entries, commit: raft.log.committed,
+    type: MessageType.Append, to: to.id, index: previous, logTerm: previousTerm, entries,
+    commit: raft.log.committed,
   })
   to.sentEntries(entries.length, payloadBytes(entries))
   to.sentCommit = raft.log.committed
@@ -64,15 +65,16 @@ export function broadcastHeartbeat(raft: Raft): void {
 }
 
 /**
- * Appends to our own log as leader; term and index are filled in here. The answer to ourselves, which counts us into
- * the quorum, leaves only when the entries are durable.
+ * Appends to our own log as leader; term and index are filled in here. The answer to ourselves, which counts
+ * us into the quorum, leaves only when the entries are durable.
  * @returns false when that would exceed the uncommitted limit: nothing was appended
  */
 export function appendEntries(raft: Raft, proposed: readonly Entry[]): boolean {
   const bytes = payloadBytes(proposed)
   // One proposal of any size passes when nothing is uncommitted; empty ones always do.
-  if (bytes > 0 && raft.uncommittedBytes > 0 && raft.uncommittedBytes + bytes > raft.maxUncommittedBytes) return false
-  raft.uncommittedBytes += bytes
+  const held = raft.uncommittedBytes
+  if (bytes > 0 && held > 0 && held + bytes > raft.maxUncommittedBytes) return false
+  raft.uncommittedBytes = held + bytes
   const first = raft.log.lastIndex() + 1
   const entries: Entry[] = []
   for (let i = 0; i < proposed.length; i++) {

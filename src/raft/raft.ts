@@ -4,7 +4,9 @@ import type { LogIndex } from '../common/ids.js'
 import { checkConfig } from './config.js'
 import type { RaftConfig } from './config.js'
 import { restoreMembership, sameConfState } from './confchange/restore.js'
-import { entriesBytes, entry, isTransferCampaign, message, noNode, payloadBytes, promisesDurability } from './message.js'
+import {
+  entriesBytes, entry, isTransferCampaign, noNode, payloadBytes, promisesDurability, stamped,
+} from './message.js'
 import type { MessageFields } from './message.js'
 import { switchTo } from './raft-confchange.js'
 import { candidateHandlers, campaignByTimeout, guardsVotes, handleVoteRequest } from './raft-election.js'
@@ -47,8 +49,9 @@ const handlers: Readonly<Record<Role, HandlerTable>> = {
 }
 
 /**
- * One node of one raft group: the state that the role files (raft-election, raft-follower, raft-leader, raft-replication,
- * raft-confchange) work on. Not for use outside of raft/: RawNode is the door. Fields are written by those files only.
+ * One node of one raft group: the state that the role files (raft-election, raft-follower, raft-leader,
+ * raft-replication, raft-confchange) work on. Not for use outside of raft/: RawNode is the door. Fields are
+ * written by those files only.
  */
 export class Raft {
   readonly id: NodeId
@@ -77,6 +80,8 @@ export class Raft {
   pendingReads: Message[] = []
 
   leadTransferee: NodeId = noNode
+  /** In this term; a TimeoutNow may still be under way long after the transfer was given up. */
+  timeoutNowSent = false
   /** No configuration change may be proposed before everything up to here is applied. */
   pendingConfIndex = 0
   uncommittedBytes = 0
@@ -112,13 +117,16 @@ export class Raft {
   #load(hardState: HardState): void {
     if (hardState.term === 0 && hardState.vote === 0 && hardState.commit === 0) return
     assert(hardState.commit >= this.log.committed && hardState.commit <= this.log.lastIndex(),
-      () => `stored commit ${hardState.commit} is outside of [${this.log.committed}, ${this.log.lastIndex()}]`)
+      () => `stored commit ${hardState.commit} is not in [${this.log.committed}, ${this.log.lastIndex()}]`)
     this.log.committed = hardState.commit
     this.term = hardState.term
     this.vote = hardState.vote
   }
 
-  /** Sends with our id, and our term unless the message brings its own (votes) or has none (forwarded requests). */
+  /**
+   * Sends with our id, and our term unless the message brings its own (votes) or has none (forwarded
+   * requests).
+   */
   send(fields: MessageFields): void {
     const { type } = fields
     let term = fields.term ?? 0
@@ -126,7 +134,7 @@ export class Raft {
       || type === MessageType.PreVote || type === MessageType.PreVoteResponse
     assert(isVote || term === 0, 'only votes bring their own term')
     if (!isVote && type !== MessageType.Propose && type !== MessageType.ReadIndex) term = this.term
-    const sent = message({ ...fields, from: fields.from || this.id, term })
+    const sent = stamped(fields, fields.from || this.id, term)
     if (promisesDurability(type)) {
       this.messagesAfterAppend.push(sent)
     } else {
@@ -174,13 +182,15 @@ export class Raft {
     const { type } = asked
     if (type === MessageType.Vote || type === MessageType.PreVote) {
       if (guardsVotes(this) && !isTransferCampaign(asked)) {
-        this.trace?.({ kind: 'voteGuarded', from: asked.from, term: asked.term, ticksLeft: this.guardTicksLeft })
+        const { from, term } = asked
+        this.trace?.({ kind: 'voteGuarded', from, term, ticksLeft: this.guardTicksLeft })
         return false
       }
     }
     // A pre-vote changes no term; a granted one carries the term we asked for, which is not ours yet.
     if (type === MessageType.PreVote || (type === MessageType.PreVoteResponse && !asked.reject)) return true
-    const fromLeader = type === MessageType.Append || type === MessageType.Heartbeat || type === MessageType.Snapshot
+    const fromLeader = type === MessageType.Append || type === MessageType.Heartbeat
+      || type === MessageType.Snapshot
     this.becomeFollower(asked.term, fromLeader ? asked.from : noNode)
     return true
   }
@@ -188,15 +198,16 @@ export class Raft {
   #stepOldTerm(asked: Message): StepResult {
     const { type } = asked
     if (type === MessageType.Append || type === MessageType.Heartbeat) {
-      // A leader of an old term, while votes alone may not raise terms: our answer carries the newer term, makes it
-      // step down, and so frees a node that came back from a partition with a higher term.
-      if (this.config.checkQuorum || this.config.preVote) this.send({ type: MessageType.AppendResponse, to: asked.from })
+      // A leader of an old term, while votes alone may not raise terms: our answer carries the newer term,
+      // makes it step down, and so frees a node that came back from a partition with a higher term.
+      const { checkQuorum, preVote } = this.config
+      if (checkQuorum || preVote) this.send({ type: MessageType.AppendResponse, to: asked.from })
     } else if (type === MessageType.PreVote) {
       // Silence could dead-lock a group in which only some nodes know pre-votes: say no, with our term.
       this.send({ type: MessageType.PreVoteResponse, to: asked.from, term: this.term, reject: true })
     } else if (type === MessageType.StorageAppendResponse) {
-      // The entries may have been replaced since, by a write that is still under way: not stable. But a snapshot is
-      // committed state, whatever the term.
+      // The entries may have been replaced since, by a write that is still under way: not stable. But a
+      // snapshot is committed state, whatever the term.
       if (asked.snapshot !== undefined) appliedSnapshot(this, asked.snapshot)
     } else {
       this.trace?.({ kind: 'ignored', type, from: asked.from, term: asked.term })
@@ -261,8 +272,10 @@ export class Raft {
     this.lead = noNode
     this.electionElapsed = 0
     this.heartbeatElapsed = 0
-    this.randomizedElectionTicks = this.config.electionTicks + this.config.random.below(this.config.electionTicks)
+    const { electionTicks, random } = this.config
+    this.randomizedElectionTicks = electionTicks + random.below(electionTicks)
     this.leadTransferee = noNode
+    this.timeoutNowSent = false
     this.pendingConfIndex = 0
     this.uncommittedBytes = 0
     this.readOnly.reset()

@@ -3,25 +3,36 @@ import type { LogIndex, Term } from '../common/ids.js'
 import type { RaftConfig } from './config.js'
 import { encodeConfChange, encodeConfChangeV2, toConfChangeV2 } from './confchange/conf-change.js'
 import type { ConfChange, ConfChangeV2 } from './confchange/conf-change.js'
-import { entriesBytes, entry, isLocalMessage, isLocalTarget, isResponse, message, noEntries } from './message.js'
+import {
+  entriesBytes, entry, isLocalMessage, isLocalTarget, isResponse, message, noEntries,
+} from './message.js'
 import { asIndex, asTerm } from './numbers.js'
 import { applyConfChange, confChangeRefusal } from './raft-confchange.js'
+import type { ConfChangeRefusal } from './raft-confchange.js'
 import { Raft } from './raft.js'
 import type { ReadState, StepResult } from './raft.js'
-import { needsStorageAppend, storageAppend, storageAppendResponse, storageApply, storageApplyResponse } from './storage-messages.js'
+import {
+  needsStorageAppend, storageAppend, storageAppendResponse, storageApply, storageApplyResponse,
+} from './storage-messages.js'
+import type { StorageWrite } from './storage-messages.js'
 import { statusOf } from './status.js'
 import type { Status } from './status.js'
 import { EntryType, MessageType } from './types.js'
 import type { ConfState, Entry, HardState, Message, NodeId, RaftSnapshot, Role } from './types.js'
 
 export type { RaftConfig, ReadOnlyOption } from './config.js'
-export type { ConfChange, ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2 } from './confchange/conf-change.js'
+export type {
+  ConfChange, ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2,
+} from './confchange/conf-change.js'
+export type { ConfChangeRefusal } from './raft-confchange.js'
 export type { ReadState, StepResult } from './raft.js'
 export type { ProgressStatus, Status } from './status.js'
 export type { RaftTrace } from './trace.js'
 
-/** `dropped`: not in the log; no leader, a leader transfer, or the uncommitted limit. `refused`: a configuration change
- *  that is not acceptable now; an empty entry is in the log instead. */
+/**
+ * `dropped`: not in the log; no leader, a leader transfer, or the uncommitted limit. `refused`: a
+ * configuration change that is not acceptable now; an empty entry is in the log instead.
+ */
 export type ProposeResult = 'ok' | 'dropped' | 'refused'
 
 export interface SoftState {
@@ -30,10 +41,10 @@ export interface SoftState {
 }
 
 /**
- * Work to do, in this order: make `entries`, `hardState` and `snapshot` durable, then send `messages`, apply `snapshot` and
- * `committedEntries`, then advance(). With asyncStorageWrites: send `messages` at once; StorageAppend and StorageApply
- * among them repeat the rest of the fields, and carry what to deliver when they are done. StorageAppends are done in
- * order; so are StorageApplys.
+ * Work to do, in this order: make `entries`, `hardState` and `snapshot` durable, then send `messages`, apply
+ * `snapshot` and `committedEntries`, then advance(). With asyncStorageWrites: send `messages` at once;
+ * StorageAppend and StorageApply among them repeat the rest of the fields, and carry what to deliver when
+ * they are done. StorageAppends are done in order; so are StorageApplys.
  */
 export interface Ready {
   /** When leader or role changed. Not to be stored. */
@@ -53,10 +64,13 @@ export interface Ready {
 const noReadStates: readonly ReadState[] = []
 const noMessages: readonly Message[] = []
 
-/** The door of raft/: one node of one group. Not re-entrant; nothing in it waits, throws on bad input or reads a clock. */
+/**
+ * The door of raft/: one node of one group. Not re-entrant; nothing in it waits, throws on bad input or reads
+ * a clock.
+ */
 export class RawNode {
   readonly #raft: Raft
-  readonly #async: boolean
+  readonly #asyncWrites: boolean
   #previousLead: NodeId
   #previousRole: Role
   #previousHard: HardState
@@ -65,7 +79,7 @@ export class RawNode {
 
   constructor(config: RaftConfig) {
     this.#raft = new Raft(config)
-    this.#async = config.asyncStorageWrites
+    this.#asyncWrites = config.asyncStorageWrites
     this.#previousLead = this.#raft.lead
     this.#previousRole = this.#raft.role
     this.#previousHard = this.#hardState()
@@ -81,11 +95,18 @@ export class RawNode {
   get firstIndex(): LogIndex { return asIndex(this.#raft.log.firstIndex()) }
   get lastIndex(): LogIndex { return asIndex(this.#raft.log.lastIndex()) }
   get leadTransferee(): NodeId { return this.#raft.leadTransferee }
+  /**
+   * Somebody was told to campaign in this term. It may do so much later, and the vote guard lets it pass: no lease is
+   * safe for the rest of the term.
+   */
+  get timeoutNowSent(): boolean { return this.#raft.timeoutNowSent }
   get electionElapsed(): number { return this.#raft.electionElapsed }
   /** Changes are refused until everything up to here is applied. */
   get pendingConfIndex(): LogIndex { return asIndex(this.#raft.pendingConfIndex) }
   get uncommittedBytes(): number { return this.#raft.uncommittedBytes }
-  /** Ticks for which this node neither votes nor campaigns; always 0 without leaseTicks or guardVotesAtStart. */
+  /**
+   * Ticks for which this node neither votes nor campaigns; always 0 without leaseTicks or guardVotesAtStart.
+   */
   get guardTicksLeft(): number { return this.#raft.guardTicksLeft }
   get promotable(): boolean { return this.#raft.promotable() }
   get confState(): ConfState { return this.#raft.tracker.confState() }
@@ -121,7 +142,7 @@ export class RawNode {
   }
 
   /** Why proposeConfChange would be refused now on a leader; undefined when it would not. */
-  confChangeRefusal(change: ConfChange | ConfChangeV2): string | undefined {
+  confChangeRefusal(change: ConfChange | ConfChangeV2): ConfChangeRefusal | undefined {
     return confChangeRefusal(this.#raft, toConfChangeV2(change))
   }
 
@@ -164,7 +185,10 @@ export class RawNode {
     this.#raft.step(message({ type: MessageType.SnapshotStatus, from: id, reject: !ok }))
   }
 
-  /** For tests, and for who wants this node to campaign sooner: total ticks, valid until the role or term changes. */
+  /**
+   * For tests, and for who wants this node to campaign sooner: total ticks, valid until the role or term
+   * changes.
+   */
   setRandomizedElectionTicks(ticks: number): void {
     this.#raft.randomizedElectionTicks = ticks
   }
@@ -175,7 +199,7 @@ export class RawNode {
   hasReady(): boolean {
     const raft = this.#raft
     return raft.messages.length > 0 || raft.messagesAfterAppend.length > 0
-      || raft.log.unstable.hasNext || raft.log.hasNextCommitted(!this.#async)
+      || raft.log.unstable.hasNext || raft.log.hasNextCommitted(!this.#asyncWrites)
       || raft.role !== this.#previousRole || raft.lead !== this.#previousLead || this.#hardStateChanged()
       || raft.log.unstable.nextSnapshot() !== undefined || raft.readStates.length > 0
   }
@@ -197,11 +221,11 @@ export class RawNode {
     assert(this.#stepsOnAdvance.length === 0, 'ready() twice without advance()')
     const entries = raft.log.unstable.hasNext ? raft.log.unstable.nextEntries() : noEntries
     const snapshot = raft.log.unstable.nextSnapshot()
-    const committedEntries = raft.log.nextCommitted(!this.#async)
+    const committedEntries = raft.log.nextCommitted(!this.#asyncWrites)
     const hardState = this.#hardStateChanged() ? this.#hardState() : undefined
     const softChanged = raft.role !== this.#previousRole || raft.lead !== this.#previousLead
-    const mustSync = entries.length > 0
-      || (hardState !== undefined && (raft.term !== this.#previousHard.term || raft.vote !== this.#previousHard.vote))
+    const mustSync = entries.length > 0 || raft.term !== this.#previousHard.term
+      || raft.vote !== this.#previousHard.vote
     const write = { entries, snapshot, hardState }
     const ready: Ready = {
       softState: softChanged ? { lead: raft.lead, role: raft.role } : undefined,
@@ -210,20 +234,17 @@ export class RawNode {
       entries,
       snapshot,
       committedEntries,
-      messages: this.#async
+      messages: this.#asyncWrites
         ? this.#messagesWithStorageWork(write, committedEntries)
         : this.#messagesForOthers(),
       mustSync,
     }
-    if (!this.#async) this.#planAdvance(write, committedEntries)
+    if (!this.#asyncWrites) this.#planAdvance(write, committedEntries)
     this.#accept(ready)
     return ready
   }
 
-  #messagesWithStorageWork(
-    write: { entries: readonly Entry[]; snapshot: RaftSnapshot | undefined; hardState: HardState | undefined },
-    committedEntries: readonly Entry[],
-  ): readonly Message[] {
+  #messagesWithStorageWork(write: StorageWrite, committedEntries: readonly Entry[]): readonly Message[] {
     const { messages } = this.#raft
     if (needsStorageAppend(this.#raft, write)) messages.push(storageAppend(this.#raft, write))
     if (committedEntries.length > 0) messages.push(storageApply(this.#raft, committedEntries))
@@ -236,7 +257,7 @@ export class RawNode {
     return messages.length > 0 ? messages : noMessages
   }
 
-  #planAdvance(write: { snapshot: RaftSnapshot | undefined }, committedEntries: readonly Entry[]): void {
+  #planAdvance(write: StorageWrite, committedEntries: readonly Entry[]): void {
     const raft = this.#raft
     const steps = this.#stepsOnAdvance
     for (const after of raft.messagesAfterAppend) if (after.to === raft.id) steps.push(after)
@@ -257,13 +278,13 @@ export class RawNode {
     const { committedEntries } = ready
     if (committedEntries.length > 0) {
       const last = committedEntries[committedEntries.length - 1]!.index
-      raft.log.acceptApplying(last, entriesBytes(committedEntries), !this.#async)
+      raft.log.acceptApplying(last, entriesBytes(committedEntries), !this.#asyncWrites)
     }
   }
 
   /** Sync mode: everything in the last Ready is done. */
   advance(): void {
-    assert(!this.#async, 'advance() has no place with asyncStorageWrites')
+    assert(!this.#asyncWrites, 'advance() has no place with asyncStorageWrites')
     const steps = this.#stepsOnAdvance
     this.#stepsOnAdvance = []
     for (const done of steps) this.#raft.step(done)

@@ -10,9 +10,9 @@ export interface ReadIndexRequest {
 }
 
 /**
- * Reads that wait for a quorum to confirm that we still lead (ReadIndex, Ongaro §6.4). They are numbered 1, 2, 3, …
- * within a term. A heartbeat carries the number of the newest; its answer confirms all up to that number, so
- * that many reads share a round.
+ * Reads that wait for a quorum to confirm that we still lead (ReadIndex, Ongaro §6.4). They are numbered 1,
+ * 2, 3, … within a term. A heartbeat carries the number of the newest; its answer confirms all up to that
+ * number, so that many reads share a round.
  */
 export class ReadOnly implements AckedIndexes {
   #waiting: ReadIndexRequest[] = []

@@ -40,14 +40,15 @@ export function statusOf(raft: Raft): Status {
     for (const one of raft.tracker.members) {
       progress.set(one.id, {
         id: one.id, match: asIndex(one.match), next: asIndex(one.next), state: one.state, paused: one.paused,
-        pendingSnapshot: asIndex(one.pendingSnapshot), recentActive: one.recentActive, isLearner: one.isLearner,
-        inflights: one.inflights.count, inflightsFull: one.inflights.full,
+        pendingSnapshot: asIndex(one.pendingSnapshot), recentActive: one.recentActive,
+        isLearner: one.isLearner, inflights: one.inflights.count, inflightsFull: one.inflights.full,
       })
     }
   }
   return {
     id: raft.id, role: raft.role, term: asTerm(raft.term), vote: raft.vote, lead: raft.lead,
-    commit: asIndex(raft.log.committed), applied: asIndex(raft.log.applied), leadTransferee: raft.leadTransferee,
-    electionElapsed: raft.electionElapsed, config: raft.tracker.config, progress,
+    commit: asIndex(raft.log.committed), applied: asIndex(raft.log.applied),
+    leadTransferee: raft.leadTransferee, electionElapsed: raft.electionElapsed,
+    config: raft.tracker.config, progress,
   }
 }

@@ -10,15 +10,19 @@ export interface StorageWrite {
   readonly hardState: HardState | undefined
 }
 
-/** Also when nothing is written but messages depend on writes before: the order of StorageAppends is what they wait for. */
+/**
+ * Also when nothing is written but messages depend on writes before: the order of StorageAppends is what they
+ * wait for.
+ */
 export function needsStorageAppend(raft: Raft, write: StorageWrite): boolean {
   return write.entries.length > 0 || write.snapshot !== undefined || write.hardState !== undefined
     || raft.messagesAfterAppend.length > 0
 }
 
 /**
- * term, vote and commit are the HardState when it changed, and all zero when not. The responses are delivered when the
- * write is durable, in their order: our own answers to ourselves first, while the entries' terms are still at hand.
+ * term, vote and commit are the HardState when it changed, and all zero when not. The responses are delivered
+ * when the write is durable, in their order: our own answers to ourselves first, while the entries' terms are
+ * still at hand.
  */
 export function storageAppend(raft: Raft, write: StorageWrite): Message {
   const responses = [...raft.messagesAfterAppend]
@@ -32,17 +36,18 @@ export function storageAppend(raft: Raft, write: StorageWrite): Message {
 }
 
 /**
- * Attests: at this term, the log ends in (index, logTerm), and all writes up to here are done. Ignored when the term has
- * changed by then, because of this race:
+ * Attests: at this term, the log ends in (index, logTerm), and all writes up to here are done. Ignored when
+ * the term has changed by then, because of this race:
  *
  *   1. entries A at index 5 (term 2) are being written
  *   2. a leader of term 3 replaces them by B at index 5; that write is queued
  *   3. the leader of term 2 is back, in term 4, and replaces B by A again; that write is queued as well
- *   4. the first write completes and says: index 5, term 2 is durable. Our log has just that at 5 — but the queued
+ *   4. the first write completes and says: index 5, term 2 is durable. Our log has just that at 5 — but the
+ * queued
  *      write of B is still going to overwrite it. Dropping A from memory now would let us read B later.
  *
- * A response may so be lost for good. Therefore each one, also of a write without entries, attests the whole log as it
- * is now: every change of term causes a write, and the last one's response is not ignored.
+ * A response may so be lost for good. Therefore each one, also of a write without entries, attests the whole
+ * log as it is now: every change of term causes a write, and the last one's response is not ignored.
  */
 export function storageAppendResponse(raft: Raft, snapshot: RaftSnapshot | undefined): Message | undefined {
   const hasUnstable = raft.log.unstable.length > 0

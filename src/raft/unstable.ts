@@ -57,8 +57,8 @@ export class Unstable {
   }
 
   /**
-   * Entries up to `index` are durable, provided the entry there still has that term: otherwise it was replaced
-   * since the write began, and this says nothing about the replacement.
+   * Entries up to `index` are durable, provided the entry there still has that term: otherwise it was
+   * replaced since the write began, and this says nothing about the replacement.
    */
   stableTo(index: number, term: number): void {
     if (index < this.offset || this.term(index) !== term) return

@@ -40,7 +40,8 @@ function oneByOne(from: Membership, list: readonly ConfChangeSingle[]): Membersh
 }
 
 function describe({ config, members }: Membership): string {
-  return `${describeTrackerConfig(config)}\n${[...members].sort((left, right) => left.id - right.id).map(describeMember).join('')}`
+  const sorted = [...members].sort((left, right) => left.id - right.id)
+  return `${describeTrackerConfig(config)}\n${sorted.map(describeMember).join('')}`
 }
 
 function stateOf(membership: Membership): ConfState {
@@ -57,8 +58,8 @@ t.test('changes one by one and the same changes through a joint state end in one
     if (changer(entered).enterJoint(false, []).ok || changer(entered).simple([]).ok) throw new Error('joint on joint')
     const joint = must(changer(entered).leaveJoint())
     // The order of removal and addition decides how old a progress is; who is what must be equal.
-    const roles = (membership: Membership): string =>
-      `${describeTrackerConfig(membership.config)} ${membership.members.map(one => `${one.id}${one.isLearner}`).sort().join()}`
+    const roles = ({ config, members }: Membership): string =>
+      `${describeTrackerConfig(config)} ${members.map(one => `${one.id}${one.isLearner}`).sort().join()}`
     return roles(simple) === roles(joint)
   }), { numRuns: 3_000 })
   t.pass()
@@ -67,7 +68,8 @@ t.test('changes one by one and the same changes through a joint state end in one
 t.test('the invariants hold after every change, accepted or refused, and a refused one changes nothing', async t => {
   const step = fc.oneof(
     fc.array(single, { maxLength: 4 }).map(list => (from: Changer) => from.simple(list)),
-    fc.tuple(fc.boolean(), fc.array(single, { maxLength: 4 })).map(([auto, list]) => (from: Changer) => from.enterJoint(auto, list)),
+    fc.tuple(fc.boolean(), fc.array(single, { maxLength: 4 }))
+      .map(([auto, list]) => (from: Changer) => from.enterJoint(auto, list)),
     fc.constant((from: Changer) => from.leaveJoint()))
   let accepted = 0
   fc.assert(fc.property(fc.array(step, { minLength: 1, maxLength: 20 }), steps => {

@@ -81,12 +81,13 @@ for (const [mode, options] of modes) {
       const [answer] = node.take()
       t.equal(answer!.type, options.preVote ? type.PreVoteResponse : type.VoteResponse)
       t.equal(answer!.reject, false)
-      if (options.preVote) t.same({ role: node.role, term: node.term, vote: node.raft.vote }, before, 'a pre-vote changes nothing')
-      else t.same([node.role, node.term, node.raft.vote], ['follower', before.term + 1, 2])
+      const after = { role: node.role, term: node.term, vote: node.raft.vote }
+      if (options.preVote) t.same(after, before, 'a pre-vote changes nothing')
+      else t.same(after, { role: 'follower', term: before.term + 1, vote: 2 })
     }
   })
 
-  t.test(`${mode}: two candidates cut off from each other: the one that reaches the third wins, the other follows later`, async t => {
+  t.test(`${mode}: of two candidates cut off from each other the one that reaches the third wins`, async t => {
     const network = TestNetwork.of(3, options)
     network.cut(1, 3)
     network.campaign(1)
@@ -245,7 +246,8 @@ t.test('a candidate that hears a heartbeat or an append of its term follows its 
 
 t.test('everybody steps down for a newer term, and only appends, heartbeats and snapshots name the leader', async t => {
   for (const role of ['follower', 'preCandidate', 'candidate', 'leader']) {
-    for (const [kind, lead] of [[type.Vote, 0], [type.Append, 2], [type.Heartbeat, 2], [type.VoteResponse, 0]] as const) {
+    const kinds = [[type.Vote, 0], [type.Append, 2], [type.Heartbeat, 2], [type.VoteResponse, 0]] as const
+    for (const [kind, lead] of kinds) {
       const node = new TestNode(1)
       if (role === 'preCandidate') node.raft.becomePreCandidate()
       if (role === 'candidate' || role === 'leader') node.raft.becomeCandidate()
@@ -265,7 +267,7 @@ t.test('checkQuorum: a leader that hears a majority goes on', async t => {
   t.equal(node.role, 'leader')
 })
 
-t.test('checkQuorum: a leader that hears no majority for an election timeout steps down and drops its reads', async t => {
+t.test('checkQuorum: a leader that hears no majority for a timeout steps down and drops its reads', async t => {
   const node = new TestNode(1, { checkQuorum: true }).makeLeader()
   node.step({ type: type.ReadIndex, context: Buffer.from('r') })
   t.equal(node.raft.pendingReads.length, 1)

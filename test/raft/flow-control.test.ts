@@ -122,7 +122,7 @@ t.test('a heartbeat response lets one empty append through a full window', async
   }
 })
 
-t.test('uncommitted limit: proposals are dropped at it, one of any size passes an empty tail, empty ones always', async t => {
+t.test('uncommitted limit: drops at it, lets one of any size pass an empty tail, and empty ones always', async t => {
   const data = 'x'.repeat(100)
   const node = streaming({ maxUncommittedEntriesSize: 1000, maxInflightMessages: 1024 })
   t.equal(node.raft.uncommittedBytes, 0, 'the empty entry is free')

@@ -2,6 +2,7 @@
 import t from 'tap'
 import { TestNetwork, TestNode, confState, snapshotAt, type } from './node.js'
 import type { NodeOptions } from './node.js'
+import type { Message } from '../../src/raft/types.js'
 
 function led(options: NodeOptions = {}): TestNetwork {
   const network = TestNetwork.of(3, options)
@@ -116,6 +117,22 @@ t.test('it ends after an election timeout', async t => {
   t.equal(state(network), leads(1))
 })
 
+t.test('that TimeoutNow was sent is remembered for the term: it may arrive late, and win within a lease', async t => {
+  const network = led({ checkQuorum: true, electionTicks: 15, leaseTicks: 7 })
+  const late: Message[] = []
+  network.filter = one => one.type !== type.TimeoutNow || late.push(one) === 0
+  t.equal(network.node(1).raft.timeoutNowSent, false)
+  transfer(network, 3)
+  network.node(1).ticks(15)
+  network.heartbeat(1)
+  t.equal(state(network), leads(1))
+  t.equal(network.node(1).raft.timeoutNowSent, true)
+  network.filter = () => true
+  network.send(...late)
+  t.equal(state(network), leads(3))
+  t.equal(network.node(3).raft.timeoutNowSent, false)
+})
+
 t.test('proposals are dropped meanwhile', async t => {
   const network = led()
   network.isolate(3)
@@ -197,7 +214,8 @@ t.test('TimeoutNow means nothing to a candidate', async t => {
 })
 
 t.test('a snapshot on its way to a stranger is not made up', async t => {
-  const node = new TestNode(1, { snapshot: snapshotAt(5, 1, confState([1, 2])), voters: [1, 2], applied: 5, hard: { term: 1, commit: 5 } })
+  const snapshot = snapshotAt(5, 1, confState([1, 2]))
+  const node = new TestNode(1, { snapshot, voters: [1, 2], applied: 5, hard: { term: 1, commit: 5 } })
   node.makeLeader()
   node.take()
   t.equal(node.step({ type: type.TransferLeader, from: 9 }), 'ok')

@@ -29,7 +29,10 @@ export interface NodeOptions extends Partial<Omit<RaftConfig, 'id' | 'storage' |
 }
 
 export function confState(voters: readonly number[], learners: readonly number[] = []): ConfState {
-  return { voters: voters.map(asNode), learners: learners.map(asNode), votersOutgoing: [], learnersNext: [], autoLeave: false }
+  return {
+    voters: voters.map(asNode), learners: learners.map(asNode), votersOutgoing: [], learnersNext: [],
+    autoLeave: false,
+  }
 }
 
 export function snapshotAt(index: number, term: number, state: ConfState): RaftSnapshot {
@@ -99,9 +102,8 @@ export class TestNode {
   }
 
   campaign(): void { this.step({ type: type.Hup }) }
-  propose(data = 'data'): StepResult { return this.step({ type: type.Propose, from: this.id, entries: [proposal(data)] }) }
-  proposeAll(...data: string[]): StepResult {
-    return this.step({ type: type.Propose, from: this.id, entries: data.map(proposal) })
+  propose(data = 'data'): StepResult {
+    return this.step({ type: type.Propose, from: this.id, entries: [proposal(data)] })
   }
 
   ticks(count: number): void {
@@ -162,9 +164,8 @@ export class TestNode {
   }
 
   change(...changes: [ConfChangeSingle['type'], number][]): ConfState {
-    return applyConfChange(this.raft, {
-      changes: changes.map(([kind, id]) => ({ type: kind, nodeId: asNode(id) })), transition: 'auto', context: emptyBytes,
-    })
+    const singles = changes.map(([kind, id]) => ({ type: kind, nodeId: asNode(id) }))
+    return applyConfChange(this.raft, { changes: singles, transition: 'auto', context: emptyBytes })
   }
 
   /** Terms of all entries of the log. */
@@ -232,11 +233,14 @@ export class TestNetwork {
   flush(id: number): void { this.send(...this.#passing(this.node(id).take())) }
 
   campaign(id: number): void { this.send({ type: type.Hup, to: id }) }
-  propose(id: number, data = 'data'): void { this.send({ type: type.Propose, from: id, to: id, entries: [proposal(data)] }) }
+  propose(id: number, data = 'data'): void {
+    this.send({ type: type.Propose, from: id, to: id, entries: [proposal(data)] })
+  }
   heartbeat(id: number): void { this.send({ type: type.Beat, to: id }) }
   roles(): string { return [...this.nodes.values()].map(node => `${node.id}:${node.role}@${node.term}`).join(' ') }
 }
 
 /** `MsgApp 1->2 …` without contexts, for comparing whole conversations. */
 export const brief = (one: Message): string =>
-  `${one.from}->${one.to} ${one.type} t${one.term} ${one.logTerm}/${one.index} c${one.commit} e${one.entries.length}${one.reject ? ' reject' : ''}`
+  `${one.from}->${one.to} ${one.type} t${one.term} ${one.logTerm}/${one.index} c${one.commit}`
+  + ` e${one.entries.length}${one.reject ? ' reject' : ''}`

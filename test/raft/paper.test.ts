@@ -1,4 +1,5 @@
-// The rules of the Raft paper ("In search of an understandable consensus algorithm", extended version), one by one.
+// The rules of the Raft paper ("In search of an understandable consensus algorithm", extended version), one
+// by one.
 import t from 'tap'
 import { TestNetwork, TestNode, entriesFrom, type } from './node.js'
 import type { Message } from '../../src/raft/types.js'

@@ -57,7 +57,8 @@ t.test('a vote is won when yes is a quorum, lost when it cannot become one', asy
 
 t.test('two quorums of one configuration always share a voter', async t => {
   fc.assert(fc.property(ids.filter(list => list.length > 0), votes, votes, (voters, first, second) => {
-    const won = (given: Record<string, boolean>): boolean => majorityVoteResult(IdSet.of(voters), voteMap(given)) === 'won'
+    const won = (given: Record<string, boolean>): boolean =>
+      majorityVoteResult(IdSet.of(voters), voteMap(given)) === 'won'
     return !(won(first) && won(second)) || voters.some(id => first[id] === true && second[id] === true)
   }), { numRuns: 5_000 })
   t.pass()
@@ -68,7 +69,8 @@ t.test('an id set is a set', async t => {
     const set = IdSet.of(list)
     const plain = [...new Set(list)].sort((a, b) => a - b)
     return JSON.stringify(set.ids) === JSON.stringify(plain) && set.has(id) === plain.includes(id)
-      && set.with(id).has(id) && !set.without(id).has(id) && set.with(id).without(id).differenceSize(set) === (plain.includes(id) ? 1 : 0)
+      && set.with(id).has(id) && !set.without(id).has(id)
+      && set.with(id).without(id).differenceSize(set) === (plain.includes(id) ? 1 : 0)
   }))
   t.pass()
 })

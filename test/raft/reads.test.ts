@@ -22,9 +22,9 @@ function served(node: TestNode): string[] {
 
 t.test('safe: the leader and followers get the commit index of the moment they asked', async t => {
   const network = group()
-  for (const [id, proposals, index, context] of
-    [[1, 10, 11, 'a'], [2, 10, 21, 'b'], [3, 10, 31, 'c'], [1, 10, 41, 'd'], [2, 10, 51, 'e'], [3, 10, 61, 'f']] as const) {
-    for (let i = 0; i < proposals; i++) network.propose(1)
+  for (const [id, index, context] of
+    [[1, 11, 'a'], [2, 21, 'b'], [3, 31, 'c'], [1, 41, 'd'], [2, 51, 'e'], [3, 61, 'f']] as const) {
+    for (let i = 0; i < 10; i++) network.propose(1)
     read(network, id, context)
     t.same(served(network.node(id)), [`${index}:${context}`])
   }
@@ -159,7 +159,7 @@ t.test('a new leader serves nothing before an entry of its term is committed, th
     read(network, 2, 'y')
     network.heartbeat(1)
     t.same(served(network.node(1)), [], readOnly)
-    t.equal(network.node(1).raft.pendingReads.length, readOnly === 'safe' ? 2 - 1 : 1, 'the follower does not know a leader yet')
+    t.equal(network.node(1).raft.pendingReads.length, 1, 'the follower does not know a leader yet')
     network.recover()
     network.heartbeat(1)
     t.same(served(network.node(1)), ['3:x'], readOnly)

@@ -1,4 +1,5 @@
-// Data-driven stories. Our own are in test/raft/testdata; the public ones are replayed too where they are at hand.
+// Data-driven stories. Our own are in test/raft/testdata; the public ones are replayed too where they are at
+// hand.
 //   npm test -- raft/replay --rewrite    accepts what our own stories print now; read the diff
 import t from 'tap'
 import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'

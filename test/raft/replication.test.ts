@@ -77,7 +77,8 @@ t.test('late messages of a deposed leader do no harm', async t => {
 })
 
 t.test('proposals need a majority that lives', async t => {
-  for (const [size, dead, committed] of [[3, [], 2], [3, [3], 2], [3, [2, 3], 0], [4, [3, 4], 0], [5, [4, 5], 2]] as const) {
+  const cases = [[3, [], 2], [3, [3], 2], [3, [2, 3], 0], [4, [3, 4], 0], [5, [4, 5], 2]] as const
+  for (const [size, dead, committed] of cases) {
     const network = TestNetwork.of(size)
     for (const id of dead) network.isolate(id)
     network.campaign(1)
@@ -132,7 +133,8 @@ t.test('an append: refused, taken, overlapping, conflicting, shorter than the lo
   ]
   for (const [name, [logTerm, index, commit, terms], last, committed, reject] of cases) {
     const node = new TestNode(1, { voters: [1], log: [1, 2], hard: { term: 2 } })
-    node.step({ type: type.Append, from: 2, term: 2, logTerm, index, commit, entries: entriesFrom(index + 1, ...terms) })
+    const entries = entriesFrom(index + 1, ...terms)
+    node.step({ type: type.Append, from: 2, term: 2, logTerm, index, commit, entries })
     t.same([node.lastIndex, node.committed, node.take()[0]!.reject], [last, committed, reject], name)
   }
 })
@@ -226,7 +228,7 @@ t.test('while an answer is out, a probing follower gets nothing new', async t =>
   t.same(node.take().map(one => [one.to, one.type, one.entries.length]), [[2, type.Append, 1]])
   // Now 3 answers as well: everything it misses goes out.
   node.step({ type: type.AppendResponse, from: 3, term: 1, index: 1 })
-  t.same(node.take().map(one => [one.to, one.type, one.entries.length, one.entries[0]?.index]), [[3, type.Append, 1, 2]])
+  t.same(node.take().map(one => [one.to, one.type, one.entries.map(each => each.index)]), [[3, type.Append, [2]]])
 })
 
 t.test('next runs ahead in replicate, not in probe', async t => {
@@ -258,8 +260,10 @@ t.test('the answer of an old term to ourselves does not count in the new one', a
 
 /** Leader's log, follower's log, compacted up to: then the hint, and the next append. */
 const rejections: [string, number[], number[], number, [number, number], [number, number]][] = [
-  ['the leader skips a term that it does not have', [1, 2, 2, 4, 4, 4, 4], [1, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3], 0, [7, 3], [3, 2]],
-  ['the leader stops at a term that both have', [1, 2, 2, 3, 4, 4, 4, 5], [1, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3], 0, [8, 3], [4, 3]],
+  ['the leader skips a term that it does not have',
+    [1, 2, 2, 4, 4, 4, 4], [1, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3], 0, [7, 3], [3, 2]],
+  ['the leader stops at a term that both have',
+    [1, 2, 2, 3, 4, 4, 4, 5], [1, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3], 0, [8, 3], [4, 3]],
   ['the follower skips greater terms', [1, 1, 1, 1], [1, 2, 2, 4], 0, [1, 1], [1, 1]],
   ['the same with a longer leader', [1, 1, 1, 1, 1, 1], [1, 2, 2, 4], 0, [1, 1], [1, 1]],
   ['the same with a longer follower', [1, 1, 1, 1], [1, 2, 2, 4, 4, 4], 0, [1, 1], [1, 1]],
@@ -291,8 +295,9 @@ for (const [name, leaderLog, followerLog, compacted, [hint, hintTerm], [next, ne
 }
 
 t.test('a follower with a diverged tail is aligned in one round per term, not per entry', async t => {
-  const leader = new TestNode(1, { log: [...Array<number>(50).fill(1), ...Array<number>(50).fill(5)], hard: { term: 5 } })
-  const follower = new TestNode(2, { log: [...Array<number>(50).fill(1), ...Array<number>(80).fill(3)], hard: { term: 5 } })
+  const run = (count: number, term: number): number[] => Array<number>(count).fill(term)
+  const leader = new TestNode(1, { log: [...run(50, 1), ...run(50, 5)], hard: { term: 5 } })
+  const follower = new TestNode(2, { log: [...run(50, 1), ...run(80, 3)], hard: { term: 5 } })
   const network = new TestNetwork(leader, follower)
   let appends = 0
   network.filter = one => {

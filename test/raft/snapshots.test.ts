@@ -9,7 +9,8 @@ const at11 = snapshotAt(11, 11, confState([1, 2]))
 
 /** Leader 1 of two, whose log begins after a snapshot at 11. */
 function leaderAt11(options: NodeOptions = {}): TestNode {
-  const node = new TestNode(1, { voters: [1, 2], snapshot: at11, applied: 11, hard: { term: 11, commit: 11 }, ...options })
+  const hard = { term: 11, commit: 11 }
+  const node = new TestNode(1, { voters: [1, 2], snapshot: at11, applied: 11, hard, ...options })
   node.makeLeader()
   node.take()
   return node
@@ -181,7 +182,8 @@ t.test('a snapshot replaces a conflicting tail, and entries that follow connect'
 
 t.test('a new learner is brought up by a snapshot', async t => {
   const all = { voters: [1], learners: [2] }
-  const leader = new TestNode(1, { ...all, snapshot: snapshotAt(11, 11, confState([1], [2])), applied: 11, hard: { term: 11, commit: 11 } })
+  const snapshot = snapshotAt(11, 11, confState([1], [2]))
+  const leader = new TestNode(1, { ...all, snapshot, applied: 11, hard: { term: 11, commit: 11 } })
   const learner = new TestNode(2, all)
   const network = new TestNetwork(leader, learner)
   leader.raft.randomizedElectionTicks = 10

@@ -111,7 +111,8 @@ t.test('becoming replicate or snapshot', async t => {
 })
 
 t.test('an acknowledgement moves match, and next if that is behind', async t => {
-  for (const [index, match, next, news] of [[2, 3, 5, false], [3, 3, 5, false], [4, 4, 5, true], [5, 5, 6, true]] as const) {
+  const cases = [[2, 3, 5, false], [3, 3, 5, false], [4, 4, 5, true], [5, 5, 6, true]] as const
+  for (const [index, match, next, news] of cases) {
     const one = progress(3, 5)
     t.equal(one.maybeUpdate(index), news)
     t.same([one.match, one.next], [match, next])

@@ -10,8 +10,8 @@ import { entersJoint, leavesJoint } from './conf-change.js'
 import type { ConfChangeSingle, ConfChangeV2 } from './conf-change.js'
 
 export type ConfChangeError =
-  | 'alreadyJoint' | 'notJoint' | 'zeroVotersJoint' | 'simpleWhileJoint' | 'removedAllVoters' | 'manyVotersChanged'
-  | 'brokenInvariant'
+  | 'alreadyJoint' | 'notJoint' | 'zeroVotersJoint' | 'simpleWhileJoint' | 'removedAllVoters'
+  | 'manyVotersChanged' | 'brokenInvariant'
 
 export interface Membership {
   readonly config: TrackerConfig
@@ -30,8 +30,8 @@ interface Draft {
 }
 
 /**
- * Computes the membership that follows from a change, and refuses what would be unsafe: a simple change that touches
- * two voters, a configuration without voters, joint on top of joint. Never touches what it was given.
+ * Computes the membership that follows from a change, and refuses what would be unsafe: a simple change that
+ * touches two voters, a configuration without voters, joint on top of joint. Never touches what it was given.
  */
 export class Changer {
   readonly #from: Membership
@@ -115,7 +115,9 @@ export class Changer {
     draft.incoming = draft.incoming.with(id)
   }
 
-  /** A voter of the outgoing half waits in learnersNext: it cannot be both while the configuration is joint. */
+  /**
+   * A voter of the outgoing half waits in learnersNext: it cannot be both while the configuration is joint.
+   */
   #makeLearner(draft: Draft, id: NodeId): void {
     const known = draft.members.get(id)
     if (known?.isLearner === true) return
@@ -155,7 +157,9 @@ function finish(draft: Draft): ChangeResult {
   return membershipHolds(membership) ? ok(membership) : err('brokenInvariant')
 }
 
-/** Every member has a progress, nobody is voter and learner, and only joint configurations have joint parts. */
+/**
+ * Every member has a progress, nobody is voter and learner, and only joint configurations have joint parts.
+ */
 export function membershipHolds({ config, members }: Membership): boolean {
   const learnerById = new Map(members.map(progress => [progress.id, progress.isLearner]))
   const { incoming, outgoing, learners, learnersNext } = config
@@ -163,6 +167,8 @@ export function membershipHolds({ config, members }: Membership): boolean {
     if (!set.ids.every(id => learnerById.has(id))) return false
   }
   if (!learnersNext.ids.every(id => outgoing.has(id) && learnerById.get(id) === false)) return false
-  if (!learners.ids.every(id => !outgoing.has(id) && !incoming.has(id) && learnerById.get(id) === true)) return false
+  const isOnlyLearner = (id: NodeId): boolean =>
+    !outgoing.has(id) && !incoming.has(id) && learnerById.get(id) === true
+  if (!learners.ids.every(isOnlyLearner)) return false
   return isJoint(config) || (learnersNext.size === 0 && !config.autoLeave)
 }

@@ -1,11 +1,14 @@
+import { assert } from '../../common/assert.js'
 import { copyBytes, emptyBytes } from '../../common/bytes.js'
 import { EntryType } from '../types.js'
 import type { NodeId } from '../types.js'
 
 export type ConfChangeType = 'addNode' | 'removeNode' | 'updateNode' | 'addLearner'
 
-/** `auto`: one change goes the simple way, more enter a joint state that leaves itself. `implicit`: joint that leaves
- *  itself. `explicit`: joint until an empty change is proposed. */
+/**
+ * `auto`: one change goes the simple way, more enter a joint state that leaves itself. `implicit`: joint, and
+ * leaves itself. `explicit`: joint until an empty change is proposed.
+ */
 export type ConfChangeTransition = 'auto' | 'implicit' | 'explicit'
 
 export interface ConfChangeSingle {
@@ -29,13 +32,17 @@ export const leaveJoint: ConfChangeV2 = { changes: [], transition: 'auto', conte
 
 export function toConfChangeV2(change: ConfChange | ConfChangeV2): ConfChangeV2 {
   if ('changes' in change) return change
-  return { changes: [{ type: change.type, nodeId: change.nodeId }], transition: 'auto', context: change.context }
+  const { type, nodeId, context } = change
+  return { changes: [{ type, nodeId }], transition: 'auto', context }
 }
 
 export const leavesJoint = (change: ConfChangeV2): boolean =>
   change.transition === 'auto' && change.changes.length === 0
 
-/** More changes than one would qualify for the simple way, depending on the configuration; joint is always right. */
+/**
+ * More changes than one would qualify for the simple way, depending on the configuration; joint is always
+ * right.
+ */
 export const entersJoint = (change: ConfChangeV2): boolean =>
   change.transition !== 'auto' || change.changes.length > 1
 
@@ -66,9 +73,12 @@ export function encodeConfChange(change: ConfChange): Uint8Array {
   return bytes
 }
 
-/** Data of a ConfChangeV2 entry: `u8 transition, u8 count, count × (u8 type, u64le nodeId), context`; leaveJoint is empty. */
+/**
+ * Data of a ConfChangeV2 entry: `u8 transition, u8 count, count × (u8 type, u64le nodeId), context`;
+ * leaveJoint is empty.
+ */
 export function encodeConfChangeV2(change: ConfChangeV2): Uint8Array {
-  if (change.changes.length > changesMax) throw new RangeError(`more than ${changesMax} configuration changes in one`)
+  assert(change.changes.length <= changesMax, 'too many changes in one')
   if (leavesJoint(change) && change.context.length === 0) return emptyBytes
   const head = 2 + change.changes.length * changeBytes
   const bytes = new Uint8Array(head + change.context.length)

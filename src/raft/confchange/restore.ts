@@ -7,9 +7,9 @@ import type { ChangeResult, Membership } from './changer.js'
 import type { ConfChangeSingle, ConfChangeType } from './conf-change.js'
 
 /**
- * Builds the membership that a ConfState describes by replaying changes on an empty one, so that every invariant is
- * checked on the way. A joint state: first its outgoing half one by one, then one joint change that removes
- * all of those and adds the incoming half and the learners.
+ * Builds the membership that a ConfState describes by replaying changes on an empty one, so that every
+ * invariant is checked on the way. A joint state: first its outgoing half one by one, then one joint change
+ * that removes all of those and adds the incoming half and the learners.
  *
  *   voters=(1 2 3) learners=(5) outgoing=(1 2 4 6) learnersNext=(4)
  *   v1 v2 v4 v6   then   joint: r1 r2 r4 r6 v1 v2 v3 l5 l4
@@ -41,6 +41,7 @@ const sameIds = (left: readonly number[], right: readonly number[]): boolean => 
 
 /** Equal up to the order of ids. */
 export function sameConfState(left: ConfState, right: ConfState): boolean {
-  return left.autoLeave === right.autoLeave && sameIds(left.voters, right.voters) && sameIds(left.learners, right.learners)
+  return left.autoLeave === right.autoLeave
+    && sameIds(left.voters, right.voters) && sameIds(left.learners, right.learners)
     && sameIds(left.votersOutgoing, right.votersOutgoing) && sameIds(left.learnersNext, right.learnersNext)
 }

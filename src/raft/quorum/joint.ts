@@ -2,7 +2,9 @@ import type { IdSet } from './id-set.js'
 import { majorityCommittedIndex, majorityVoteResult } from './majority.js'
 import type { AckedIndexes, VoteResult, Votes } from './majority.js'
 
-/** Two majorities that must both agree (Ongaro §4.3). `outgoing` is empty outside of a joint configuration. */
+/**
+ * Two majorities that must both agree (Ongaro §4.3). `outgoing` is empty outside of a joint configuration.
+ */
 export interface JointVoters {
   readonly incoming: IdSet
   readonly outgoing: IdSet

@@ -11,8 +11,8 @@ export interface AckedIndexes {
 export type Votes = ReadonlyMap<number, boolean>
 
 /**
- * The largest index that a majority has acknowledged. An empty set answers Infinity, so that a joint quorum with
- * one empty half behaves like the other half.
+ * The largest index that a majority has acknowledged. An empty set answers Infinity, so that a joint quorum
+ * with one empty half behaves like the other half.
  */
 export function majorityCommittedIndex(voters: IdSet, acked: AckedIndexes): number {
   const count = voters.ids.length

@@ -1,8 +1,9 @@
 import { assert } from '../../common/assert.js'
 
 /**
- * Appends sent to one follower and not yet acknowledged, oldest first: the last index of each and its bytes. A ring
- * that grows up to `messagesMax`. The byte limit is soft: the message that crosses it is still admitted.
+ * Appends sent to one follower and not yet acknowledged, oldest first: the last index of each and its bytes.
+ * A ring that grows up to `messagesMax`. The byte limit is soft: the message that crosses it is still
+ * admitted.
  */
 export class Inflights {
   readonly #messagesMax: number

@@ -6,8 +6,8 @@ import type { ConfState, NodeId } from '../types.js'
 import type { Progress, ProgressLimits } from './progress.js'
 
 /**
- * Who takes part. `learnersNext` are voters of the outgoing half that turn into learners when the joint state is left:
- * nobody is voter and learner at once.
+ * Who takes part. `learnersNext` are voters of the outgoing half that turn into learners when the joint state
+ * is left: nobody is voter and learner at once.
  */
 export interface TrackerConfig extends JointVoters {
   readonly learners: IdSet
@@ -17,7 +17,8 @@ export interface TrackerConfig extends JointVoters {
 }
 
 export const emptyTrackerConfig: TrackerConfig = {
-  incoming: IdSet.empty, outgoing: IdSet.empty, learners: IdSet.empty, learnersNext: IdSet.empty, autoLeave: false,
+  incoming: IdSet.empty, outgoing: IdSet.empty, learners: IdSet.empty, learnersNext: IdSet.empty,
+  autoLeave: false,
 }
 
 export const isJoint = (config: TrackerConfig): boolean => config.outgoing.size > 0
@@ -79,13 +80,15 @@ export class ProgressTracker implements AckedIndexes {
 
   ackedIndex(id: number): number | undefined { return this.#byId.get(id)?.match }
 
-  /** Highest index that a quorum holds. Whether it may be committed is the caller's question (own term only). */
+  /**
+   * Highest index that a quorum holds. Whether it may be committed is the caller's question (own term only).
+   */
   committed(): number { return jointCommittedIndex(this.config, this) }
 
   /** Has a quorum been heard since the last check? */
   quorumActive(): boolean {
     const active = new Map<number, boolean>()
-    for (const progress of this.members) if (!progress.isLearner) active.set(progress.id, progress.recentActive)
+    for (const { id, isLearner, recentActive } of this.members) if (!isLearner) active.set(id, recentActive)
     return jointVoteResult(this.config, active) === 'won'
   }
 

@@ -1,6 +1,7 @@
 /**
- * Level 1 (state) and level 2 (messages, in order). Free text of the log is no part of the contract: those lines are
- * dropped on both sides, and so is `ok`, which stands for "nothing was printed". Everything else must be equal, line for line.
+ * Level 1 (state) and level 2 (messages, in order). Free text of the log is no part of the contract: those
+ * lines are dropped on both sides, and so is `ok`, which stands for "nothing was printed". Everything else
+ * must be equal, line for line.
  */
 const logLine = /^\s*(DEBUG|INFO|WARN|WARNING|ERROR|FATAL) /
 
@@ -30,7 +31,8 @@ export function difference(expected: string, actual: string): string | undefined
   const left = significantLines(expected)
   const right = significantLines(actual)
   for (let i = 0; i < Math.max(left.length, right.length); i++) {
-    if (left[i] !== right[i]) return `line ${i + 1}\n  expected ${left[i] ?? '(nothing)'}\n  actual   ${right[i] ?? '(nothing)'}`
+    if (left[i] === right[i]) continue
+    return `line ${i + 1}\n  expected ${left[i] ?? '(nothing)'}\n  actual   ${right[i] ?? '(nothing)'}`
   }
   return undefined
 }

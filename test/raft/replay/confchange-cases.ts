@@ -9,7 +9,10 @@ import type { DataCase } from './datadriven.js'
 
 const limits = { maxInflightMessages: 10, maxInflightBytes: 0 }
 
-/** `simple`, `enter-joint [autoleave=true]`, `leave-joint`, with changes as input; one after the other on one membership. */
+/**
+ * `simple`, `enter-joint [autoleave=true]`, `leave-joint`, with changes as input; one after the other on one
+ * membership.
+ */
 export class ConfChangeCases {
   #membership: Membership = { config: emptyTrackerConfig, members: [] }
   /** The log grows by one with each command. */

@@ -1,4 +1,6 @@
-/** A file of cases: a command with arguments, perhaps input lines, `----`, the expected output, a blank line. */
+/**
+ * A file of cases: a command with arguments, perhaps input lines, `----`, the expected output, a blank line.
+ */
 export interface DataCase {
   /** Line of the command, counted from 1. */
   readonly line: number

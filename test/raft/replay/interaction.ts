@@ -2,7 +2,9 @@ import { emptyBytes, fromUtf8, utf8 } from '../../../src/common/bytes.js'
 import { logIndex, peerId, term } from '../../../src/common/ids.js'
 import { decodeConfChange, parseChanges } from '../../../src/raft/confchange/conf-change.js'
 import type { ConfChangeTransition } from '../../../src/raft/confchange/conf-change.js'
-import { describeEntries, describeMessage, describeProgress, describeReady, describeRole, messageNames } from '../../../src/raft/describe.js'
+import {
+  describeEntries, describeMessage, describeProgress, describeReady, describeRole, messageNames,
+} from '../../../src/raft/describe.js'
 import { MemoryStorage, emptyConfState } from '../../../src/raft/memory-storage.js'
 import { isLocalTarget, message } from '../../../src/raft/message.js'
 import { RawNode } from '../../../src/raft/raw-node.js'
@@ -26,7 +28,9 @@ interface Member {
   readonly applyWork: Message[]
 }
 
-const stepErrors = { dropped: 'proposal dropped', notFound: 'not found', localMessage: 'local message', refused: '', ok: '' }
+const stepErrors = {
+  dropped: 'proposal dropped', notFound: 'not found', localMessage: 'local message', refused: '', ok: '',
+}
 
 /** A small group of RawNodes, the messages between them, and the commands of the data files. */
 export class Interaction {
@@ -221,7 +225,8 @@ const configStub: Omit<RaftConfig, 'id' | 'storage' | 'random' | 'applied'> = {
 }
 
 function write(
-  storage: MemoryStorage, hardState: HardState | undefined, entries: readonly Entry[], snapshot: RaftSnapshot | undefined,
+  storage: MemoryStorage, hardState: HardState | undefined, entries: readonly Entry[],
+  snapshot: RaftSnapshot | undefined,
 ): void {
   if (hardState !== undefined) storage.setHardState(hardState)
   if (snapshot !== undefined) storage.applySnapshot(snapshot)
@@ -239,7 +244,8 @@ const nodeIds = (one: DataCase, key: string): NodeId[] =>
 
 function addNodes(group: Interaction, one: DataCase): string | undefined {
   const flag = (key: string): boolean => value(one, key) === 'true'
-  const number = (key: string): number | undefined => value(one, key) === undefined ? undefined : Number(value(one, key))
+  const number = (key: string): number | undefined =>
+    value(one, key) === undefined ? undefined : Number(value(one, key))
   const confState: ConfState = { ...emptyConfState, voters: nodeIds(one, 'voters'), learners: nodeIds(one, 'learners') }
   const index = number('index') ?? 0
   const content = value(one, 'content')
@@ -250,7 +256,8 @@ function addNodes(group: Interaction, one: DataCase): string | undefined {
   const leaseTicks = number('lease-ticks')
   const options: Partial<RaftConfig> = {
     preVote: flag('prevote'), checkQuorum: flag('checkquorum'), asyncStorageWrites: flag('async-storage-writes'),
-    disableConfChangeValidation: flag('disable-conf-change-validation'), stepDownOnRemoval: flag('step-down-on-removal'),
+    disableConfChangeValidation: flag('disable-conf-change-validation'),
+    stepDownOnRemoval: flag('step-down-on-removal'),
     readOnly: value(one, 'read-only') === 'lease-based' ? 'leaseBased' : 'safe',
     maxCommittedSizePerReady: number('max-committed-size-per-ready') ?? 0,
     maxInflightMessages: number('inflight') ?? configStub.maxInflightMessages,

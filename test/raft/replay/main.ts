@@ -11,7 +11,7 @@ function dataFiles(path: string): string[] {
 
 const paths = process.argv.slice(2)
 if (paths.length === 0) {
-  console.error('usage: raft replay DIR|FILE …\n\nReplays data-driven raft cases (etcd\'s format) and compares state and messages.')
+  console.error('usage: raft replay DIR|FILE …\n\nReplays data-driven raft cases and compares state and messages.')
   process.exit(2)
 }
 let files = 0
@@ -23,8 +23,11 @@ for (const file of paths.flatMap(dataFiles)) {
   files++
   cases += result.cases
   const reason = exceptions[name]?.reason
-  console.log(`${result.mismatches.length === 0 ? '✓' : '✗'} ${name}  ${result.cases}${reason === undefined ? '' : `  except: ${reason}`}`)
-  for (const { line, command, text } of result.mismatches) console.log(`    ${file}:${line} ${command}\n    ${text.replaceAll('\n', '\n    ')}`)
+  const sign = result.mismatches.length === 0 ? '✓' : '✗'
+  console.log(`${sign} ${name}  ${result.cases}${reason === undefined ? '' : `  except: ${reason}`}`)
+  for (const { line, command, text } of result.mismatches) {
+    console.log(`    ${file}:${line} ${command}\n    ${text.replaceAll('\n', '\n    ')}`)
+  }
   if (result.mismatches.length > 0) failed++
 }
 console.log(`${files - failed} of ${files} files, ${cases} cases`)

@@ -3,7 +3,10 @@ import { jointCommittedIndex, jointVoteResult } from '../../../src/raft/quorum/j
 import { majorityCommittedIndex, majorityVoteResult } from '../../../src/raft/quorum/majority.js'
 import type { DataCase } from './datadriven.js'
 
-/** `committed|vote cfg=(1,2) [cfgj=(2,3)|zero] idx=(5,_,7) | votes=(y,n,_)`; `_` is "nothing known", once for each voter. */
+/**
+ * `committed|vote cfg=(1,2) [cfgj=(2,3)|zero] idx=(5,_,7) | votes=(y,n,_)`; `_` is "nothing known", once for
+ * each voter.
+ */
 export function runQuorumCase(one: DataCase): string {
   const values = (key: string): readonly string[] => one.args.find(arg => arg.key === key)?.values ?? []
   const joint = one.args.some(arg => arg.key === 'cfgj')

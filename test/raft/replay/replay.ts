@@ -18,8 +18,8 @@ export interface ReplayResult {
 }
 
 /**
- * Files in which we differ on purpose, with the sentence that says why. A file named here may mismatch only at those
- * lines. Empty: there is no difference.
+ * Files in which we differ on purpose, with the sentence that says why. A file named here may mismatch only
+ * at those lines. Empty: there is no difference.
  */
 export const exceptions: Readonly<Record<string, { readonly lines: readonly number[]; readonly reason: string }>> = {}
 
