@@ -512,3 +512,12 @@ t.test('votes of the same term are not guarded, they are simply taken', async t 
   node.step({ type: type.Vote, from: 2, term: 1, logTerm: 1, index: 5 })
   t.equal(node.take()[0]!.reject, true)
 })
+
+t.test('a follower that knows the leader of its term votes for nobody else, though it has not voted', async t => {
+  const node = new TestNode(1)
+  node.step({ type: type.Heartbeat, from: 2, term: 1 })
+  node.take()
+  node.step({ type: type.Vote, from: 3, term: 1, logTerm: 1, index: 5 })
+  t.equal(node.take()[0]!.reject, true)
+  t.equal(node.raft.vote, 0)
+})

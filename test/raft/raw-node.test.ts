@@ -316,3 +316,24 @@ t.test('a wrong configuration is told at the start', async t => {
   t.throws(() => new TestNode(localAppendThread), /reserved/)
   t.throws(() => new TestNode(0), /nobody/)
 })
+
+t.test('async: a write that attested an entry that was replaced in the same term proves nothing', async t => {
+  const { node, storage } = drive({ asyncStorageWrites: true, voters: [1, 2, 3] })
+  const write = (): Message => {
+    const [one] = node.ready().messages.filter(each => each.type === type.StorageAppend)
+    return one!
+  }
+  node.step(message({ type: type.Append, from: 3, to: 1, term: 3, entries: entriesFrom(1, 3) }))
+  const first = write()
+  // Term 4 begins with a heartbeat: its HardState is written, and attests entry 1 of term 3. Then that is replaced.
+  node.step(message({ type: type.Heartbeat, from: 2, to: 1, term: 4 }))
+  const second = write()
+  node.step(message({ type: type.Append, from: 2, to: 1, term: 4, entries: entriesFrom(1, 2), commit: 1 }))
+  const third = write()
+  const applied = [first, second, third].map(each => {
+    storage.append(each.entries)
+    for (const done of each.responses) if (done.to === 1) node.step(done)
+    return node.ready().messages.filter(one => one.type === type.StorageApply).length
+  })
+  t.same(applied, [0, 0, 1])
+})

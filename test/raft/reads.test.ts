@@ -219,3 +219,22 @@ t.test('a malformed heartbeat context confirms nothing', async t => {
   }
   t.same(served(leader), [])
 })
+
+t.test('safe: answers that arrive late do not take back what newer ones confirmed', async t => {
+  const node = new TestNode(1, { voters: [1, 2, 3, 4, 5] }).makeLeader()
+  node.take()
+  for (const from of [2, 3]) node.step({ type: type.AppendResponse, from, term: 1, index: 1 })
+  node.take()
+  const contexts = ['a', 'b'].map(context => {
+    node.step({ type: type.ReadIndex, context: utf8(context) })
+    return node.take().find(one => one.type === type.Heartbeat)!.context
+  })
+  const answer = (from: number, context: Uint8Array): void => {
+    node.step({ type: type.HeartbeatResponse, from, term: 1, context })
+  }
+  answer(2, contexts[1]!)
+  answer(2, contexts[0]!)
+  t.same(served(node), [])
+  answer(3, contexts[1]!)
+  t.same(served(node), ['1:a', '1:b'])
+})

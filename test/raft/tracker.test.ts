@@ -134,6 +134,19 @@ t.test('a refusal moves next back, unless it is stale', async t => {
   }
 })
 
+t.test('a refusal forgets the commit index that was sent beyond it', async t => {
+  const probing = progress(0, 10)
+  probing.sentCommit = 9
+  probing.maybeDecrease(9, 2)
+  t.equal(probing.sentCommit, 2)
+  const streaming = progress(5, 10, 'replicate')
+  streaming.sentCommit = 9
+  streaming.maybeDecrease(9, 9)
+  t.equal(streaming.sentCommit, 5)
+  streaming.maybeDecrease(4, 4)
+  t.equal(streaming.sentCommit, 5)
+})
+
 t.test('a commit index is worth sending once, as far as entries are under way', async t => {
   const one = progress(3, 6, 'replicate')
   t.ok(one.canBumpCommit(2))
