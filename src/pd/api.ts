@@ -1,3 +1,4 @@
+import type { ServerError } from '../common/errors.js'
 import type { PeerId, RegionId, StoreId, Ts } from '../common/ids.js'
 import type { Region } from '../common/region.js'
 import type { Member, Operator, RegionBeat, RegionRoute, SplitIds, StoreMeta, StoreStats } from '../wire/messages.js'
@@ -7,9 +8,18 @@ export class PdUnavailableError extends Error {
   override readonly name = 'PdUnavailableError'
 }
 
+/** PD answered no, and would say so again: an unknown store id, a taken address, an operator for a stale epoch. */
+export class PdRefusedError extends Error {
+  override readonly name = 'PdRefusedError'
+  constructor(readonly request: string, readonly error: ServerError) {
+    super(`PD refuses ${request}: ${'reason' in error ? error.reason : error.kind}`)
+  }
+}
+
 /**
  * What a client or a store asks PD. Implemented by client/pd-client.ts over RPC (finds the leader among the members,
- * retries with back-off until the deadline) and by tests in memory. All methods reject with PdUnavailableError only.
+ * retries with back-off until the deadline) and by tests in memory. All methods reject with PdUnavailableError, or with
+ * PdRefusedError where PD says no.
  */
 export interface PdClient {
   /** 0n until the first contact. */

@@ -64,7 +64,8 @@ export function checkPdConfig(config: PdConfig): readonly string[] {
   must(config.tickMs > 0, 'tick-interval must be positive')
   must(config.electionTicks > config.heartbeatTicks, 'election-interval must exceed the heartbeat interval')
   must(config.leaseTicks <= config.electionTicks, 'the vote guard must not exceed the election interval')
-  must((config.leaseTicks - 1) * config.tickMs >= config.leaseMs * 1.1, 'lease must be 10 % shorter than the vote guard')
+  must((config.leaseTicks - 1) * config.tickMs >= config.leaseMs * 1.1,
+    'lease must be 10 % shorter than the vote guard')
   must(config.saveIntervalMs >= 4 * config.tickMs, 'tso-save-interval must be at least four ticks')
   must(config.maxReplicas >= 1, 'max-replicas must be at least 1')
   must(config.maxStoreDownMs >= config.storeDisconnectMs, 'max-store-down-time must be at least 20s')
@@ -75,7 +76,9 @@ export function checkPdConfig(config: PdConfig): readonly string[] {
 
 export type { PdMember } from './core/codec.js'
 
-/** FNV-1a over the name, 32 bits; never 0. All members agree on it, and a longer list of members changes nobody's id. */
+/**
+ * FNV-1a over the name, 32 bits; never 0. All members agree on it, and a longer list changes nobody's id.
+ */
 export function memberIdOf(name: string): number {
   let hash = 0x811c9dc5
   for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193) >>> 0
@@ -83,8 +86,8 @@ export function memberIdOf(name: string): number {
 }
 
 /**
- * `pd-1=http://10.0.0.1:2380,pd-2=http://10.0.0.2:2380` (`initial-cluster`); a name may come more than once. Client URLs
- * are not part of it: each member knows its own and has them recorded in PD's state.
+ * `pd-1=http://10.0.0.1:2380,pd-2=http://10.0.0.2:2380` (`initial-cluster`); a name may come more than once.
+ * Client URLs are not part of it: each member knows its own and has them recorded in PD's state.
  */
 export function parseInitialCluster(text: string): Result<readonly PdMember[], string> {
   const urls = new Map<string, string[]>()

@@ -315,7 +315,10 @@ export class Leadership {
     else if (asked.kind === 'addLearner' && asked.peer.peerId === 0) {
       this.allocIds(1, id => {
         if (!id.ok) done(id)
-        else this.#addManual({ ...asked, epoch, peer: { ...asked.peer, peerId: peerId(id.value), role: 'learner' } }, done)
+        else {
+          const peer = { ...asked.peer, peerId: peerId(id.value), role: 'learner' as const }
+          this.#addManual({ ...asked, epoch, peer }, done)
+        }
       })
     } else this.#addManual({ ...asked, epoch }, done)
   }

@@ -43,8 +43,8 @@ const announceMs = 1_000
 export function createPdNode(deps: PdDependencies): PdNode { return new PdNode(deps) }
 
 /**
- * One member of PD: the replicated state, the raft group that replicates it, and, while this member leads, a Leadership.
- * Nothing happens before start(). All through Env.
+ * One member of PD: the replicated state, the raft group that replicates it, and, while this member leads, a
+ * Leadership. Nothing happens before start(). All through Env.
  */
 export class PdNode {
   readonly #deps: PdDependencies
@@ -67,12 +67,13 @@ export class PdNode {
     this.#env = deps.env
     this.config = { ...defaultPdConfig, ...deps.config }
     const mistakes = [...checkPdConfig(this.config)]
-    if (!deps.members.some(member => member.memberId === deps.memberId)) mistakes.push('initial-cluster does not name this member')
+    const isNamed = deps.members.some(member => member.memberId === deps.memberId)
+    if (!isNamed) mistakes.push('initial-cluster does not name this member')
     if (mistakes.length > 0) throw new Error(`PD configuration: ${mistakes.join('; ')}`)
     this.#incarnation = 1 + deps.env.random.below(2 ** 32)
     this.#group = new RaftGroup({
-      env: deps.env, memberId: deps.memberId, memberIds: deps.members.map(member => member.memberId), raftLog: deps.raftLog,
-      links: deps.peerLinks, config: this.config, machine: this.#machine(),
+      env: deps.env, memberId: deps.memberId, memberIds: deps.members.map(member => member.memberId),
+      raftLog: deps.raftLog, links: deps.peerLinks, config: this.config, machine: this.#machine(),
       onChange: () => { this.#onChange() },
       onTick: () => { this.#onTick() },
       onLease: () => { this.#leadership?.onLease() },
@@ -148,12 +149,13 @@ export class PdNode {
   }
 
   /**
-   * `done` runs once, in a later turn: with the result when the command is applied here, with undefined when that cannot be
-   * waited for. Then it may still be applied; every command may be repeated.
+   * `done` runs once, in a later turn: with the result when the command is applied here, with undefined when
+   * that cannot be waited for. Then it may still be applied; every command may be repeated.
    */
   propose(command: PdCommand, done: (result: Proposed) => void): void {
     const sequence = ++this.#sequence
-    if (this.#isStopped || !this.#group.propose(encodeProposal({ incarnation: this.#incarnation, sequence }, command))) {
+    const bytes = encodeProposal({ incarnation: this.#incarnation, sequence }, command)
+    if (this.#isStopped || !this.#group.propose(bytes)) {
       this.#env.defer(() => { done(undefined) })
       return
     }
@@ -184,7 +186,8 @@ export class PdNode {
       this.#failPending()
       this.#announcedAtMs = Number.NEGATIVE_INFINITY
     }
-    if (this.#leadership !== undefined && (!this.#group.isReadyLeader || this.#leadership.term !== term)) this.#endLeadership()
+    const isOver = !this.#group.isReadyLeader || this.#leadership?.term !== term
+    if (this.#leadership !== undefined && isOver) this.#endLeadership()
     if (this.#leadership === undefined && this.#group.isReadyLeader && !this.#isStopped) this.#beginLeadership()
   }
 
@@ -213,7 +216,7 @@ export class PdNode {
     this.#announce()
   }
 
-  /** Has our URLs recorded, so that every member can tell clients where the leader is. Travels to the leader by raft. */
+  /** Has our URLs recorded, so that every member can tell clients where the leader is. Goes to it by raft. */
   #announce(): void {
     const own = this.#deps.members.find(member => member.memberId === this.#deps.memberId)
     if (own === undefined || own.clientUrls.length === 0 || this.#group.leaderId === 0) return

@@ -20,8 +20,8 @@ const routeOf = (record: RegionRecord | undefined): RegionRoute | undefined =>
   record && { region: record.region(), leader: record.leader }
 
 /**
- * PD's side of the RPCs. Only GetMembers and Ping are answered by every member; all others by the leader while it holds its
- * lease, and by the rest with NotLeader (region 1 stands for PD's own group).
+ * PD's side of the RPCs. Only GetMembers and Ping are answered by every member; all others by the leader while
+ * it holds its lease, and by the rest with NotLeader (region 1 stands for PD's own group).
  */
 export class PdServer {
   readonly #node: PdNode
@@ -34,7 +34,8 @@ export class PdServer {
 
   /** For requests that are answered from what the leader knows. */
   #asLeader<N extends RpcName>(
-    handle: (leadership: Leadership, request: Parameters<RpcHandler<N>>[0], respond: Parameters<RpcHandler<N>>[1]) => void,
+    handle: (leadership: Leadership, request: Parameters<RpcHandler<N>>[0],
+      respond: Parameters<RpcHandler<N>>[1]) => void,
   ): RpcHandler<N> {
     return (request, respond) => {
       const { leadership } = this.#node
@@ -82,7 +83,7 @@ export class PdServer {
           return
         }
         leadership.tsoBatch(count, result => {
-          respond(result.ok ? ok({ physicalMs: result.value.physicalMs, logical: result.value.logical, count }) : result)
+          respond(result.ok ? ok({ ...result.value, count }) : result)
         })
       }),
     }

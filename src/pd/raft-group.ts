@@ -11,7 +11,7 @@ import { localAppendThread, localApplyThread } from '../raft/message.js'
 import { RawNode } from '../raft/raw-node.js'
 import type { ReadState } from '../raft/raw-node.js'
 import { EntryType } from '../raft/types.js'
-import type { Entry, Message, RaftSnapshot } from '../raft/types.js'
+import type { Entry, Message, RaftSnapshot, Role } from '../raft/types.js'
 import type { RaftLinks } from '../transport/api.js'
 import type { RaftEnvelope } from '../wire/messages.js'
 import type { PdConfig } from './config.js'
@@ -41,18 +41,29 @@ export interface RaftGroupDependencies {
   readonly onFatal: (error: Error) => void
 }
 
+export interface RaftGroupStatus {
+  readonly role: Role
+  readonly term: Term
+  readonly leader: PeerId
+  readonly committed: LogIndex
+  readonly applied: LogIndex
+  readonly first: LogIndex
+  readonly last: LogIndex
+}
+
 const noEpoch = { confVer: 0, version: 0 }
 const mebibyte = 1 << 20
 
 export const memberRef = (id: number): PeerRef => ({ peerId: peerId(id), storeId: storeId(id), role: 'voter' })
 
 /**
- * PD's own raft group: RawNode in async-storage mode over a RaftLog, ticks, messages to the other members, log cuts, and
- * the leader's lease. Each turn: what arrived was stepped, one batch goes to the log, the rest leaves at once.
+ * PD's own raft group: RawNode in async-storage mode over a RaftLog, ticks, messages to the other members,
+ * log cuts, and the leader's lease. Each turn: what arrived was stepped, one batch goes to the log, the rest
+ * leaves at once.
  *
- * The lease is measured from the moment before a round of ReadIndex leaves until a quorum has answered it. Followers that
- * answered refuse votes for leaseTicks - 1 full ticks at least, which is longer. While leadership is handed
- * over, TimeoutNow goes round that guard: so the lease is void from then on, until a new term.
+ * The lease is measured from the moment before a round of ReadIndex leaves until a quorum has answered it.
+ * Followers that answered refuse votes for leaseTicks - 1 full ticks at least, which is longer. While leadership
+ * is handed over, TimeoutNow goes round that guard: so the lease is void from then on, until a new term.
  */
 export class RaftGroup {
   readonly #deps: RaftGroupDependencies
@@ -111,7 +122,7 @@ export class RaftGroup {
     return votersOutgoing.length === 0 && voters.length === 1 && voters[0] === this.#node.id
   }
 
-  describe(): { role: string; term: number; leader: number; committed: number; applied: number; first: number; last: number } {
+  describe(): RaftGroupStatus {
     const node = this.#node
     return {
       role: node.role, term: node.term, leader: node.lead, committed: node.committed, applied: this.#applied,
@@ -132,6 +143,7 @@ export class RaftGroup {
       this.#armTick()
       this.#guarded(() => {
         this.#node.tick()
+        this.#retryPreVote()
         if (this.isLeader) this.#confirmLease()
         this.#deps.onTick()
       })
@@ -143,6 +155,12 @@ export class RaftGroup {
     const node = this.#node
     const ticks = node.electionElapsed + node.guardTicksLeft + 1 + this.#env.random.below(dice)
     node.setRandomizedElectionTicks(ticks)
+  }
+
+  /** A pre-vote may come a tick too early for the others' guards. It costs nothing to ask again soon. */
+  #retryPreVote(): void {
+    if (this.#node.role !== 'preCandidate' || this.#node.electionElapsed > 0) return
+    this.#node.setRandomizedElectionTicks(3 + this.#env.random.below(4))
   }
 
   #confirmLease(): void {
@@ -274,7 +292,8 @@ export class RaftGroup {
     if (snapshot !== undefined) {
       this.#isRestoring = true
       const { index, term: at, confState } = snapshot.meta
-      batch.state(pdRegionId, LogStateKind.Region, encodeStateRecord({ index, term: at, confState, data: snapshot.data }))
+      batch.state(pdRegionId, LogStateKind.Region,
+        encodeStateRecord({ index, term: at, confState, data: snapshot.data }))
       batch.reset(pdRegionId, index, at)
     }
     if (work.entries.length > 0) batch.entries(pdRegionId, work.entries)

@@ -8,9 +8,9 @@ import type { PdNode } from './pd-node.js'
 import { keyBytes } from './core/key-text.js'
 
 /**
- * Plain objects under PD's names, for /pd/api/v1/…: stores, store/{id}, regions, region/id/{id}, region/key/{hex}, members,
- * health, operators, cluster, status. A member that does not lead answers undefined where only the leader knows; the HTTP
- * face then points to the leader.
+ * Plain objects under PD's names, for /pd/api/v1/…: stores, store/{id}, regions, region/id/{id},
+ * region/key/{hex}, members, health, operators, cluster, status. A member that does not lead answers undefined
+ * where only the leader knows; the HTTP face then points to the leader.
  */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json }
 
@@ -18,11 +18,14 @@ const mebibyte = 1 << 20
 const regionsPerPageMax = 10_000
 const hexKey = (text: string): string => toHex(keyBytes(text)).toUpperCase()
 
-const roleNames = { voter: 'Voter', learner: 'Learner', incomingVoter: 'IncomingVoter', demotingVoter: 'DemotingVoter' } as const
+const roleNames = {
+  voter: 'Voter', learner: 'Learner', incomingVoter: 'IncomingVoter', demotingVoter: 'DemotingVoter',
+} as const
 const stateNames = { up: 'Up', offline: 'Offline', tombstone: 'Tombstone' } as const
 
 function peerView(peer: PeerRef): Json {
-  return { id: peer.peerId, store_id: peer.storeId, role_name: roleNames[peer.role], is_learner: peer.role === 'learner' }
+  const { peerId, storeId, role } = peer
+  return { id: peerId, store_id: storeId, role_name: roleNames[role], is_learner: role === 'learner' }
 }
 
 function regionView(record: RegionRecord): Json {
@@ -53,7 +56,8 @@ function storeView(node: PdNode, leadership: Leadership, storeId: StoreId): Json
     store: {
       id: meta.storeId, address: meta.address, status_address: meta.statusAddress, version: meta.version,
       labels: Object.entries(meta.labels).map(([key, value]) => ({ key, value })),
-      state_name: meta.state === 'up' ? silent : stateNames[meta.state], start_timestamp: Math.floor(meta.startedAtWallMs / 1000),
+      state_name: meta.state === 'up' ? silent : stateNames[meta.state],
+      start_timestamp: Math.floor(meta.startedAtWallMs / 1000),
     },
     status: {
       capacity: stats?.capacityBytes ?? 0, available: stats?.availableBytes ?? 0, used_size: stats?.usedBytes ?? 0,
@@ -88,7 +92,9 @@ export function viewRegions(node: PdNode, startKey: Uint8Array, limit = regionsP
 }
 
 /** null: not known. */
-export function viewRegion(node: PdNode, by: { readonly id: RegionId } | { readonly key: Uint8Array }): Json | undefined {
+export function viewRegion(
+  node: PdNode, by: { readonly id: RegionId } | { readonly key: Uint8Array },
+): Json | undefined {
   const { leadership } = node
   if (leadership === undefined) return undefined
   const record = 'id' in by ? leadership.tree.byId(by.id) : leadership.tree.byKey(by.key)
@@ -102,11 +108,13 @@ export function viewExplain(node: PdNode, regionId: RegionId): Json | undefined 
   const record = leadership.tree.byId(regionId)
   if (record === undefined) return null
   const operator = leadership.operators.of(regionId)
-  return { region: regionView(record), replicas: leadership.explain(record), operator: operator ? operatorView(operator) : null }
+  const operatorText = operator === undefined ? null : operatorView(operator)
+  return { region: regionView(record), replicas: leadership.explain(record), operator: operatorText }
 }
 
 function operatorView(operator: Operator): Json {
-  const place = { region_id: operator.regionId, epoch: { conf_ver: operator.epoch.confVer, version: operator.epoch.version } }
+  const { confVer, version } = operator.epoch
+  const place = { region_id: operator.regionId, epoch: { conf_ver: confVer, version } }
   return operator.kind === 'splitRegion'
     ? { kind: operator.kind, ...place, keys: operator.keys.map(key => toHex(key).toUpperCase()) }
     : { kind: operator.kind, ...place, peer: peerView(operator.peer) }
@@ -148,6 +156,8 @@ export function viewStatus(node: PdNode): Json {
   const tso = node.leadership?.tso
   return {
     raft: { ...raft }, is_leader: node.isLeader, has_lease: node.hasLease,
-    tso: tso === undefined ? null : { physical_ms: tso.physicalMs, bound_ms: tso.boundMs, clock_ahead_ms: tso.forwardJumpMs },
+    tso: tso === undefined
+      ? null
+      : { physical_ms: tso.physicalMs, bound_ms: tso.boundMs, clock_ahead_ms: tso.forwardJumpMs },
   }
 }

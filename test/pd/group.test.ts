@@ -15,15 +15,18 @@ t.test('a single member leads at once, draws a cluster id and serves', async t =
   const world = new World(1)
   const group = new Group(world, 1)
   group.startAll()
-  t.ok(world.until(() => group.leader?.node?.clusterId !== undefined && group.leader.node.clusterId !== 0n, 50), 'within 50 ms')
+  t.ok(world.until(() => group.leader?.node?.clusterId !== undefined && group.leader.node.clusterId !== 0n,
+    50), 'within 50 ms')
   t.same(mustOk(group, 'IsBootstrapped', {}), { bootstrapped: false })
   const ids = bootstrapped(group)
   t.same(mustOk(group, 'IsBootstrapped', {}), { bootstrapped: true })
   t.equal(mustOk(group, 'GetRegion', { key: utf8('k') }).route?.region.regionId, ids.regionId)
   const other = mustOk(group, 'AllocId', { count: 3 }).first
-  const late = must(group, 'Bootstrap', { store: store(other), region: region({ id: other + 1, peers: [peer(other + 2, other)] }) })
+  const late = must(group, 'Bootstrap',
+    { store: store(other), region: region({ id: other + 1, peers: [peer(other + 2, other)] }) })
   t.same(late, { ok: true, value: { bootstrapped: false } }, 'somebody was faster')
-  const again = mustOk(group, 'Bootstrap', { store: store(ids.storeId), region: region({ id: ids.regionId, peers: [peer(ids.regionId + 1, ids.storeId)] }) })
+  const again = mustOk(group, 'Bootstrap',
+    { store: store(ids.storeId), region: region({ id: ids.regionId, peers: [peer(ids.regionId + 1, ids.storeId)] }) })
   t.same(again, { bootstrapped: true }, 'the same store asks again and hears the same')
   t.same(world.errors, [])
 })
@@ -54,7 +57,8 @@ t.test('everything but regions survives a restart; regions come back with heartb
   group.kill(group.members[0]!)
   group.start(group.members[0]!)
   t.same(mustOk(group, 'GetRegion', { key: utf8('k') }), { route: undefined })
-  mustOk(group, 'RegionHeartbeat', { beats: [beat({ id: ids.regionId, peers: [peer(ids.regionId + 1, ids.storeId)] })] })
+  mustOk(group, 'RegionHeartbeat',
+    { beats: [beat({ id: ids.regionId, peers: [peer(ids.regionId + 1, ids.storeId)] })] })
   t.equal(mustOk(group, 'GetRegion', { key: utf8('k') }).route?.leader?.peerId, ids.regionId + 1)
   t.same(world.errors, [])
 })
@@ -76,7 +80,8 @@ t.test('the registry refuses what would confuse two stores', async t => {
   mustOk(group, 'PutStore', { store: store(first) })
   mustOk(group, 'PutStore', { store: store(first, { state: 'offline' }) })
   mustOk(group, 'PutStore', { store: store(first) })
-  t.equal(mustOk(group, 'GetStores', {}).stores.find(one => one.storeId === first)?.state, 'offline', 'a restart does not undo it')
+  t.equal(mustOk(group, 'GetStores', {}).stores.find(one => one.storeId === first)?.state, 'offline',
+    'a restart does not undo it')
   const { first: heir } = mustOk(group, 'AllocId', { count: 1 })
   mustOk(group, 'PutStore', { store: store(heir, { address: `s${first}:20160` }) })
   mustOk(group, 'PutStore', { store: store(first, { state: 'tombstone' }) })
@@ -100,7 +105,8 @@ t.test('splits: fresh ids for the region and each peer; both halves are found at
   t.equal(new Set(fresh.flatMap(one => [one.regionId, ...one.peerIds])).size, 8)
   const left = { ...region({ id: fresh[0]!.regionId, end: 'm', confVer: 3, version: 2 }),
     peers: peers.map((one, i) => ({ ...one, peerId: fresh[0]!.peerIds[i]! })) }
-  mustOk(group, 'ReportSplit', { regions: [left, { ...parent, startKey: utf8('m'), epoch: { confVer: 3, version: 2 } }] })
+  mustOk(group, 'ReportSplit', { regions: [left,
+    { ...parent, startKey: utf8('m'), epoch: { confVer: 3, version: 2 } }] })
   const found = mustOk(group, 'GetRegion', { key: utf8('a') }).route!
   t.equal(found.region.regionId, left.regionId)
   t.equal(found.leader?.storeId, ids.storeId, 'most likely led where the parent was')
@@ -108,7 +114,8 @@ t.test('splits: fresh ids for the region and each peer; both halves are found at
   t.equal(mustOk(group, 'GetPreviousRegion', { key: emptyBytes }).route?.region.regionId, ids.regionId)
   t.equal(mustOk(group, 'ScanRegions', { start: emptyBytes, end: emptyBytes, limit: 0 }).routes.length, 2)
   mustOk(group, 'RegionHeartbeat', { beats: [beat({ id: ids.regionId, confVer: 3, peers, term: 99 })] })
-  t.equal(mustOk(group, 'GetRegion', { key: utf8('a') }).route?.region.regionId, left.regionId, 'the old epoch is stale')
+  t.equal(mustOk(group, 'GetRegion', { key: utf8('a') }).route?.region.regionId, left.regionId,
+    'the old epoch is stale')
   const stale = must(group, 'AskSplit', { region: parent, count: 1 })
   t.equal(!stale.ok && stale.error.kind, 'EpochNotMatch')
 })
@@ -134,22 +141,29 @@ t.test('replicas: a learner joins, is promoted, until there are three', async t 
     kinds.push(operator?.kind ?? 'none')
     if (operator === undefined || operator.kind === 'splitRegion') continue
     t.same(operator.epoch, { confVer, version: 1 })
-    t.same(mustOk(group, 'RegionHeartbeat', { beats: [beat(shape)] }).operators, [operator], 'repeated until it is done')
+    t.same(mustOk(group, 'RegionHeartbeat', { beats: [beat(shape)] }).operators, [operator],
+      'repeated until it is done')
     if (operator.kind === 'addLearner') peers = [...peers, operator.peer]
-    if (operator.kind === 'promoteLearner') peers = peers.map(one => (one.peerId === operator.peer.peerId ? { ...one, role: 'voter' } : one))
+    if (operator.kind === 'promoteLearner') peers = peers.map(one => (one.peerId === operator.peer.peerId
+      ? { ...one, role: 'voter' } : one))
     confVer++
   }
   t.same(kinds, ['addLearner', 'promoteLearner', 'addLearner', 'promoteLearner', 'none'])
   t.equal(new Set(peers.map(one => one.storeId)).size, 3)
-  const manual = { kind: 'transferLeader' as const, regionId: regionId(ids.regionId), epoch: { confVer: 0, version: 0 }, peer: peers[1]! }
+  const manual = { kind: 'transferLeader' as const, regionId: regionId(ids.regionId),
+    epoch: { confVer: 0, version: 0 }, peer: peers[1]! }
   mustOk(group, 'AddOperator', { operator: manual })
-  t.equal(mustOk(group, 'RegionHeartbeat', { beats: [beat({ id: ids.regionId, confVer, peers })] }).operators[0]?.kind, 'transferLeader')
-  t.same(mustOk(group, 'RegionHeartbeat', { beats: [beat({ id: ids.regionId, confVer, peers, leader: peers[1]!, term: 6 })] }).operators, [])
-  const stranger = must(group, 'AddOperator', { operator: { ...manual, peer: { ...peers[0]!, peerId: peerId(77_777) } } })
+  t.equal(mustOk(group, 'RegionHeartbeat',
+    { beats: [beat({ id: ids.regionId, confVer, peers })] }).operators[0]?.kind, 'transferLeader')
+  t.same(mustOk(group, 'RegionHeartbeat',
+    { beats: [beat({ id: ids.regionId, confVer, peers, leader: peers[1]!, term: 6 })] }).operators, [])
+  const stranger = must(group, 'AddOperator',
+    { operator: { ...manual, peer: { ...peers[0]!, peerId: peerId(77_777) } } })
   t.equal(!stranger.ok && stranger.error.kind, 'InvalidArgument')
 })
 
-t.test('three members: one leads, the others say who; a killed leader is replaced soon and nothing is lost', async t => {
+t.test('three members: one leads, the others say who; a killed leader is replaced soon and nothing is lost',
+  async t => {
   const world = new World(6)
   const group = new Group(world, 3, { compactEntries: 30, compactKeepEntries: 5 })
   group.startAll()
@@ -158,7 +172,8 @@ t.test('three members: one leads, the others say who; a killed leader is replace
   const first = group.awaitLeader()
   const follower = group.members.find(member => member !== first)!
   const refused = ask(follower.node!.server.handlers, 'AllocId', { count: 1 }).result!
-  t.same(refused, { ok: false, error: { kind: 'NotLeader', regionId: 1, leader: peer(first.memberId, first.memberId) } })
+  t.same(refused, { ok: false, error: { kind: 'NotLeader', regionId: 1,
+    leader: peer(first.memberId, first.memberId) } })
   const { members, clusterId } = (() => {
     const answer = ask(follower.node!.server.handlers, 'GetMembers', {}).result!
     if (!answer.ok) throw new Error('GetMembers refused')
@@ -184,7 +199,8 @@ t.test('three members: one leads, the others say who; a killed leader is replace
     world.runFor(1_000)
     group.start(leader)
     world.runFor(2_000)
-    t.same(leader.node!.state.encode(), next.node!.state.encode(), 'the lagging member caught up, by entries or snapshot')
+    t.same(leader.node!.state.encode(), next.node!.state.encode(),
+      'the lagging member caught up, by entries or snapshot')
   }
   t.ok(Math.max(...gaps) < 3_000, `fail-over ${gaps.map(gap => Math.round(gap)).join(' ')} ms`)
   t.comment(`fail-over ms: ${gaps.map(gap => Math.round(gap)).join(' ')}`)
@@ -206,5 +222,6 @@ t.test('a graceful stop hands leadership over without waiting for an election', 
   t.ok(world.nowMs - at < 500, `${world.nowMs - at} ms`)
   t.ok(world.until(() => stopped, 3_000))
   const after = mustOk(group, 'Tso', { count: 1 })
-  t.ok(after.physicalMs > before.physicalMs || (after.physicalMs === before.physicalMs && after.logical > before.logical))
+  t.ok(after.physicalMs > before.physicalMs
+    || (after.physicalMs === before.physicalMs && after.logical > before.logical))
 })

@@ -129,7 +129,9 @@ class TestBatch implements LogBatch {
       region.entries.push(...entries)
     })
   }
-  hardState(id: RegionId, hardState: HardState): void { this.ops.push(state => { state.region(id).hardState = hardState }) }
+  hardState(id: RegionId, hardState: HardState): void {
+    this.ops.push(state => { state.region(id).hardState = hardState })
+  }
   state(id: RegionId, kind: LogStateKind, bytes: Uint8Array): void {
     const copy = copyBytes(bytes)
     this.ops.push(state => { state.states.set(`${id}/${kind}`, copy) })
@@ -205,7 +207,8 @@ export class TestLog implements RaftLog {
   term(id: RegionId, index: LogIndex): Term | undefined {
     const region = this.#seen.regions.get(id)
     if (region === undefined) return undefined
-    return index === region.truncatedIndex ? term(region.truncatedTerm) : region.entries[index - region.truncatedIndex - 1]?.term
+    return index === region.truncatedIndex ? term(region.truncatedTerm)
+      : region.entries[index - region.truncatedIndex - 1]?.term
   }
   entries(id: RegionId, low: LogIndex, high: LogIndex): Entry[] {
     const region = this.#seen.regions.get(id)!
@@ -231,9 +234,11 @@ export class Group {
   delayMs = 2
   loss = 0
 
-  constructor(readonly world: World, count: number, readonly config: Partial<PdConfig> = {}, readonly plants = new Set<string>()) {
+  constructor(readonly world: World, count: number, readonly config: Partial<PdConfig> = {},
+    readonly plants = new Set<string>()) {
     this.members = Array.from({ length: count }, (_, i) => ({
-      memberId: i + 1, disk: new TestDisk(), env: new TestEnv(world, `pd-${i + 1}`), node: undefined, wallOffsetMs: 1.7e12,
+      memberId: i + 1, disk: new TestDisk(), env: new TestEnv(world, `pd-${i + 1}`), node: undefined,
+        wallOffsetMs: 1.7e12,
     }))
   }
 
@@ -242,11 +247,14 @@ export class Group {
     env.clockState.wallOffsetMs = member.wallOffsetMs
     member.env = env
     const node = createPdNode({
-      env, name: env.name, memberId: member.memberId, raftLog: new TestLog(env, member.disk), peerLinks: this.#links(member),
+      env, name: env.name, memberId: member.memberId, raftLog: new TestLog(env, member.disk),
+        peerLinks: this.#links(member),
       members: this.members.map(({ memberId }) => ({
-        name: `pd-${memberId}`, memberId, clientUrls: [`http://pd-${memberId}:2379`], peerUrls: [`http://pd-${memberId}:2380`],
+        name: `pd-${memberId}`, memberId, clientUrls: [`http://pd-${memberId}:2379`],
+          peerUrls: [`http://pd-${memberId}:2380`],
       })),
-      config: this.config, plants: this.plants, onFatal: error => { this.world.errors.push(`${env.name} ${error.stack}`) },
+      config: this.config, plants: this.plants,
+        onFatal: error => { this.world.errors.push(`${env.name} ${error.stack}`) },
     })
     member.node = node
     node.start()
@@ -275,7 +283,8 @@ export class Group {
 
   #deliver(to: number, envelope: RaftEnvelope): void {
     const target = this.members[to - 1]!
-    this.world.at(this.world.nowMs + this.delayMs * (0.2 + this.world.random()), () => { target.node?.onRaft(envelope) })
+    this.world.at(this.world.nowMs + this.delayMs * (0.2 + this.world.random()),
+      () => { target.node?.onRaft(envelope) })
   }
 
   setWall(member: Member, offsetMs: number): void {
@@ -315,7 +324,8 @@ export function must<N extends RpcName>(group: Group, name: N, request: Requests
   return asked.result!
 }
 
-export function mustOk<N extends RpcName>(group: Group, name: N, request: Requests[N]): Extract<RpcResult<N>, { ok: true }>['value'] {
+export function mustOk<N extends RpcName>(group: Group, name: N, request: Requests[N]): Extract<RpcResult<N>,
+  { ok: true }>['value'] {
   const result = must(group, name, request)
   if (!result.ok) throw new Error(`${name}: ${JSON.stringify(result.error)}`)
   return result.value

@@ -4,12 +4,14 @@ import type { PeerRef, PeerRole, Region } from '../../src/common/region.js'
 import type { RegionBeat, StoreMeta, StoreStats } from '../../src/wire/messages.js'
 
 export const store = (id: number, more: Partial<StoreMeta> = {}): StoreMeta => ({
-  storeId: storeId(id), address: `s${id}:20160`, statusAddress: `s${id}:20180`, labels: {}, version: '0.1.0', state: 'up',
+  storeId: storeId(id), address: `s${id}:20160`, statusAddress: `s${id}:20180`, labels: {}, version: '0.1.0',
+    state: 'up',
   startedAtWallMs: 1_700_000_000_000, ...more,
 })
 
 export const stats = (id: number, more: Partial<StoreStats> = {}): StoreStats => ({
-  storeId: storeId(id), capacityBytes: 1e12, availableBytes: 9e11, usedBytes: 1e11, regionCount: 1, leaderCount: 1, isBusy: false,
+  storeId: storeId(id), capacityBytes: 1e12, availableBytes: 9e11, usedBytes: 1e11, regionCount: 1,
+    leaderCount: 1, isBusy: false,
   ...more,
 })
 

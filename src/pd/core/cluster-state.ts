@@ -6,11 +6,12 @@ import type { Region } from '../../common/region.js'
 import { err, ok } from '../../common/result.js'
 import type { Result } from '../../common/result.js'
 import type { StoreMeta } from '../../wire/messages.js'
-import { ByteReader, ByteWriter, readMember, readRegion, readStore, writeMember, writeRegion, writeStore } from './codec.js'
+import { ByteReader, ByteWriter, readMember, readRegion, readStore, writeMember, writeRegion, writeStore }
+  from './codec.js'
 import type { PdMember } from './codec.js'
 import type { PdCommand } from './commands.js'
 
-/** allocIds: the first id. bootstrap: 1 = the cluster is the caller's, 0 = somebody was faster. tsoWindow: the bound. */
+/** allocIds: the first id. bootstrap: 1 = the cluster is the caller's, 0 = somebody was faster. */
 export type CommandResult = Result<number, RequestError>
 
 const stateVersion = 1
@@ -21,7 +22,8 @@ const invalid = (reason: string): CommandResult => err({ kind: 'InvalidArgument'
 
 /**
  * PD's replicated state machine: what every member agrees on. Deterministic: no clock, no dice; the same commands give
- * the same bytes of encode() everywhere. Regions are not in here: their truth lives in the stores, and heartbeats bring it.
+ * the same bytes of encode() everywhere. Regions are not in here: their truth lives in the stores, and
+ * heartbeats bring it.
  */
 export class ClusterState {
   #clusterId = 0n
@@ -69,9 +71,11 @@ export class ClusterState {
   #applyBootstrap(store: StoreMeta, region: Region): CommandResult {
     if (this.#bootstrap !== undefined) {
       // A store that lost the answer asks again and must hear the same.
-      return ok(this.#bootstrap.storeId === store.storeId && this.#bootstrap.region.regionId === region.regionId ? 1 : 0)
+      const { storeId: first, region: known } = this.#bootstrap
+      return ok(first === store.storeId && known.regionId === region.regionId ? 1 : 0)
     }
-    if (region.startKey.length !== 0 || region.endKey.length !== 0) return invalid('the first region must cover all keys')
+    const isWhole = region.startKey.length === 0 && region.endKey.length === 0
+    if (!isWhole) return invalid('the first region must cover all keys')
     const [peer] = region.peers
     if (peer === undefined || region.peers.length !== 1 || peer.storeId !== store.storeId || peer.role !== 'voter') {
       return invalid('the first region must have one voter, on the store that brings it')
@@ -100,7 +104,7 @@ export class ClusterState {
     const { storeId: id, address } = store
     if (address === '') return 'a store needs an address'
     if (id === 0 || id > this.#idBound) return `store id ${id} was never allocated`
-    if (this.#stores.get(id)?.state === 'tombstone') return `store ${id} is a tombstone: it left the cluster and cannot come back`
+    if (this.#stores.get(id)?.state === 'tombstone') return `store ${id} is a tombstone: it cannot come back`
     for (const other of this.#stores.values()) {
       if (other.storeId === id || other.address !== address || other.state !== 'up') continue
       return `address ${address} belongs to store ${other.storeId}; take that one offline first, or give back its data`

@@ -4,7 +4,8 @@ import type { StoreId } from '../../common/ids.js'
 import type { Region } from '../../common/region.js'
 import type { StoreMeta } from '../../wire/messages.js'
 import {
-  ByteReader, ByteWriter, readMember, readRegion, readStore, readStoreState, storeStateCode, writeMember, writeRegion, writeStore,
+  ByteReader, ByteWriter, readMember, readRegion, readStore, readStoreState, storeStateCode,
+  writeMember, writeRegion, writeStore,
 } from './codec.js'
 import type { PdMember } from './codec.js'
 
@@ -34,7 +35,8 @@ export interface ProposalId {
 
 /** Entry payload: u8 version, varint incarnation, varint sequence, u8 kind, fields. */
 export function encodeProposal(id: ProposalId, command: PdCommand): Uint8Array {
-  const writer = new ByteWriter().u8(commandVersion).uint(id.incarnation).uint(id.sequence).u8(kinds.indexOf(command.kind))
+  const writer = new ByteWriter().u8(commandVersion).uint(id.incarnation).uint(id.sequence)
+  writer.u8(kinds.indexOf(command.kind))
   switch (command.kind) {
     case 'initCluster': writer.u64(command.clusterId); break
     case 'bootstrap':

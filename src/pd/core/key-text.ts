@@ -1,6 +1,6 @@
 /**
- * Keys as strings of one-byte characters: they compare with `<` in byte order, cost a third of a Uint8Array's memory and
- * never pin the frame that they arrived in.
+ * Keys as strings of one-byte characters: they compare with `<` in byte order, cost a third of a Uint8Array's
+ * memory and never pin the frame that they arrived in.
  */
 export function keyText(key: Uint8Array): string {
   let text = ''

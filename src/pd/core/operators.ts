@@ -32,7 +32,9 @@ export class Operators {
 
   of(regionId: RegionId): Operator | undefined { return this.#pending.get(regionId)?.operator }
 
-  all(): readonly { readonly operator: Operator; readonly source: OperatorSource }[] { return [...this.#pending.values()] }
+  all(): readonly { readonly operator: Operator; readonly source: OperatorSource }[] {
+    return [...this.#pending.values()]
+  }
 
   /** Takes the place of an operator of the checker. @returns false when a manual one is under way */
   add(operator: Operator, source: OperatorSource, nowMs: number): boolean {

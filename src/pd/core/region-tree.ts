@@ -41,7 +41,8 @@ export class RegionTree {
   /** A region as others tell of it, without a leader's word: a split's halves, or the first region. */
   putRegion(region: Region, leaderId: PeerId): PutResult {
     const known = this.#byId.get(region.regionId)
-    if (known !== undefined && (region.epoch.version <= known.version || region.epoch.confVer < known.confVer)) return 'stale'
+    const { confVer, version } = region.epoch
+    if (known !== undefined && (version <= known.version || confVer < known.confVer)) return 'stale'
     return this.#put(RegionRecord.fromRegion(region, leaderId), known)
   }
 

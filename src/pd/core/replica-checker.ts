@@ -23,7 +23,11 @@ export interface StoreView {
 /** What one region needs next; `reason` is for `explain`. */
 export type ReplicaStep =
   | { readonly kind: 'addLearner'; readonly storeId: StoreId; readonly reason: string }
-  | { readonly kind: 'promoteLearner' | 'removePeer' | 'transferLeader'; readonly peer: PeerRef; readonly reason: string }
+  | {
+    readonly kind: 'promoteLearner' | 'removePeer' | 'transferLeader'
+    readonly peer: PeerRef
+    readonly reason: string
+  }
   | { readonly kind: 'none'; readonly reason: string }
 
 const none = (reason: string): ReplicaStep => ({ kind: 'none', reason })
@@ -39,9 +43,10 @@ interface PeerView {
 }
 
 /**
- * One step towards `maxReplicas` good voters. One change at a time: a learner joins, catches up, is promoted; only then is
- * a superfluous or lost peer removed. So the number of good copies never sinks below what it was, and a removal
- * must leave a healthy majority. A silent store keeps its replicas for maxStoreDownMs: moving data is dear.
+ * One step towards `maxReplicas` good voters. One change at a time: a learner joins, catches up, is promoted;
+ * only then is a superfluous or lost peer removed. So the number of good copies never sinks below what it was,
+ * and a removal must leave a healthy majority. A silent store keeps its replicas for maxStoreDownMs: moving
+ * data is dear.
  */
 export function checkReplicas(
   region: RegionRecord, stores: ReadonlyMap<StoreId, StoreView>, config: ReplicaConfig,
@@ -80,7 +85,9 @@ function viewOf(
   return { peer, isLost, isHealthy, isPending: region.pending.includes(peer.peerId) }
 }
 
-function checkLearner(learner: PeerView, voters: readonly PeerView[], good: number, config: ReplicaConfig): ReplicaStep {
+function checkLearner(
+  learner: PeerView, voters: readonly PeerView[], good: number, config: ReplicaConfig,
+): ReplicaStep {
   const { peer } = learner
   if (learner.isLost) return { kind: 'removePeer', peer, reason: 'the learner is on a store that is lost or leaves' }
   if (good >= config.maxReplicas) return { kind: 'removePeer', peer, reason: 'the learner is not needed' }
@@ -91,7 +98,7 @@ function checkLearner(learner: PeerView, voters: readonly PeerView[], good: numb
   return { kind: 'promoteLearner', peer, reason: 'the learner has caught up' }
 }
 
-/** Worst first: lost, then silent, then where most other replicas are alike, then the fullest store. Never the leader. */
+/** Worst first: lost, silent, where most other replicas are alike, on the fullest store. Never the leader. */
 function removeOne(
   region: RegionRecord, voters: readonly PeerView[], stores: ReadonlyMap<StoreId, StoreView>, config: ReplicaConfig,
 ): ReplicaStep {
@@ -140,9 +147,10 @@ function bestStore(
   return best
 }
 
-/** How many location labels a store shares with the other replicas' stores, from the most general on, as one number. */
+/** How many location labels a store shares with the other replicas' stores, from the most general on. */
 function likeness(
-  store: StoreView, peers: readonly PeerView[], except: PeerId, stores: ReadonlyMap<StoreId, StoreView>, config: ReplicaConfig,
+  store: StoreView, peers: readonly PeerView[], except: PeerId, stores: ReadonlyMap<StoreId, StoreView>,
+  config: ReplicaConfig,
 ): number {
   let total = 0
   for (const { peer } of peers) {
@@ -150,7 +158,8 @@ function likeness(
     const other = stores.get(peer.storeId)
     for (const label of config.locationLabels) {
       const value = store.meta.labels[label]
-      if (value === undefined || other?.meta.labels[label] !== value) break
+      if (value === undefined) continue
+      if (other?.meta.labels[label] !== value) break
       total++
     }
   }
