@@ -1,9 +1,6 @@
-import { copyBytes } from '../../src/common/bytes.js'
 import type { Env, Timer } from '../../src/common/env.js'
-import { regionId, logIndex, term } from '../../src/common/ids.js'
-import type { LogIndex, RegionId, Term } from '../../src/common/ids.js'
-import type { LogBatch, LogStateKind, RaftLog, RegionLog } from '../../src/engine/api.js'
-import type { Entry, HardState } from '../../src/raft/types.js'
+import type { RaftLog } from '../../src/engine/api.js'
+import { MemRaftLog } from '../../src/engine/mem-raft-log.js'
 import type { RaftLinks, RpcHandlers } from '../../src/transport/api.js'
 import type { RaftEnvelope, Requests, RpcName, RpcResult } from '../../src/wire/messages.js'
 import type { PdConfig } from '../../src/pd/config.js'
@@ -96,127 +93,22 @@ export class TestEnv implements Env {
   failpoint(): void {}
 }
 
-type Op = (disk: LogState) => void
-
-interface RegionState {
-  truncatedIndex: number
-  truncatedTerm: number
-  entries: Entry[]
-  hardState: HardState | undefined
-}
-
-class LogState {
-  readonly regions = new Map<number, RegionState>()
-  readonly states = new Map<string, Uint8Array>()
-  region(id: number): RegionState {
-    let found = this.regions.get(id)
-    if (!found) this.regions.set(id, found = { truncatedIndex: 0, truncatedTerm: 0, entries: [], hardState: undefined })
-    return found
-  }
-}
-
-class TestBatch implements LogBatch {
-  readonly ops: Op[] = []
-  bytes = 0
-  get isEmpty(): boolean { return this.ops.length === 0 }
-  entries(id: RegionId, entries: readonly Entry[]): void {
-    this.ops.push(state => {
-      const region = state.region(id)
-      const first = entries[0]!.index
-      const keep = first - region.truncatedIndex - 1
-      if (keep < 0 || keep > region.entries.length) throw new Error(`hole in the log before ${first}`)
-      region.entries.length = keep
-      region.entries.push(...entries)
-    })
-  }
-  hardState(id: RegionId, hardState: HardState): void {
-    this.ops.push(state => { state.region(id).hardState = hardState })
-  }
-  state(id: RegionId, kind: LogStateKind, bytes: Uint8Array): void {
-    const copy = copyBytes(bytes)
-    this.ops.push(state => { state.states.set(`${id}/${kind}`, copy) })
-  }
-  compact(id: RegionId, index: LogIndex, at: Term): void {
-    this.ops.push(state => {
-      const region = state.region(id)
-      region.entries.splice(0, index - region.truncatedIndex)
-      region.truncatedIndex = index
-      region.truncatedTerm = at
-    })
-  }
-  reset(id: RegionId, index: LogIndex, at: Term): void {
-    this.ops.push(state => {
-      const region = state.region(id)
-      region.entries = []
-      region.truncatedIndex = index
-      region.truncatedTerm = at
-    })
-  }
-  remove(id: RegionId): void { this.ops.push(state => { state.regions.delete(id) }) }
-}
-
 /** A disk that survives its process. What is not synced is lost by a crash, from some point on. */
 export class TestDisk {
-  durable: Op[] = []
-  pending: Op[] = []
   syncMs = 1
+  #log: MemRaftLog | undefined
 
-  crash(keep: number): void {
-    this.durable.push(...this.pending.slice(0, Math.floor(keep * this.pending.length)))
-    this.pending = []
+  open(env: TestEnv): RaftLog {
+    const options = {
+      schedule: (run: () => void): void => { env.setTimer(this.syncMs * (0.5 + env.world.random()), run) },
+    }
+    if (this.#log === undefined) this.#log = new MemRaftLog(options)
+    else this.#log.reopen(options)
+    return this.#log
   }
-}
 
-export class TestLog implements RaftLog {
-  readonly #seen = new LogState()
-  constructor(readonly env: TestEnv, readonly disk: TestDisk) {
-    for (const op of disk.durable) op(this.#seen)
-  }
-  batch(): LogBatch { return new TestBatch() }
-  append(batch: LogBatch, sync: boolean, onDurable: () => void): void {
-    const ops = (batch as TestBatch).ops
-    for (const op of ops) op(this.#seen)
-    this.disk.pending.push(...ops)
-    if (!sync) {
-      // Not durable by itself; nobody in this room waits for it.
-      return
-    }
-    const upTo = this.disk.pending.length
-    const mark = this.disk.pending[upTo - 1]
-    this.env.setTimer(this.disk.syncMs * (0.5 + this.env.world.random()), () => {
-      const at = mark === undefined ? -1 : this.disk.pending.indexOf(mark)
-      this.disk.durable.push(...this.disk.pending.splice(0, at + 1))
-      this.#flush(this.#waiting.indexOf(onDurable))
-    })
-    this.#waiting.push(onDurable)
-  }
-  readonly #waiting: (() => void)[] = []
-  /** All callbacks up to the one that became durable, in order of append. */
-  #flush(upTo: number): void {
-    for (const done of this.#waiting.splice(0, upTo + 1)) done()
-  }
-  regions(): readonly RegionLog[] { return [...this.#seen.regions.keys()].map(id => this.region(regionId(id))!) }
-  region(id: RegionId): RegionLog | undefined {
-    const region = this.#seen.regions.get(id)
-    return region && {
-      regionId: id, truncatedIndex: logIndex(region.truncatedIndex), truncatedTerm: term(region.truncatedTerm),
-      lastIndex: logIndex(region.truncatedIndex + region.entries.length), hardState: region.hardState,
-    }
-  }
-  state(id: RegionId, kind: LogStateKind): Uint8Array | undefined { return this.#seen.states.get(`${id}/${kind}`) }
-  term(id: RegionId, index: LogIndex): Term | undefined {
-    const region = this.#seen.regions.get(id)
-    if (region === undefined) return undefined
-    return index === region.truncatedIndex ? term(region.truncatedTerm)
-      : region.entries[index - region.truncatedIndex - 1]?.term
-  }
-  entries(id: RegionId, low: LogIndex, high: LogIndex): Entry[] {
-    const region = this.#seen.regions.get(id)!
-    return region.entries.slice(low - region.truncatedIndex - 1, high - region.truncatedIndex - 1)
-  }
-  oldestRegions(): readonly RegionId[] { return [] }
-  readonly diskBytes = 0
-  close(): Promise<void> { return Promise.resolve() }
+  /** @param keep the share of what was not durable that turns out to be */
+  crash(keep: number): void { this.#log?.crash(Math.floor(keep * (this.#log.pendingCount + 1))) }
 }
 
 export interface Member {
@@ -247,7 +139,7 @@ export class Group {
     env.clockState.wallOffsetMs = member.wallOffsetMs
     member.env = env
     const node = createPdNode({
-      env, name: env.name, memberId: member.memberId, raftLog: new TestLog(env, member.disk),
+      env, name: env.name, memberId: member.memberId, raftLog: member.disk.open(env),
         peerLinks: this.#links(member),
       members: this.members.map(({ memberId }) => ({
         name: `pd-${memberId}`, memberId, clientUrls: [`http://pd-${memberId}:2379`],
