@@ -1,0 +1,101 @@
+#include "engine.h"
+
+#include <rocksdb/cache.h>
+#include <rocksdb/filter_policy.h>
+#include <rocksdb/options.h>
+#include <rocksdb/slice_transform.h>
+#include <rocksdb/table.h>
+#include <rocksdb/write_buffer_manager.h>
+
+#include "write_batch.h"
+
+namespace karst {
+namespace {
+
+/** Keys of the write CF end in an 8-byte timestamp; the filter knows the key without it. */
+class WithoutTimestamp : public rocksdb::SliceTransform {
+ public:
+  const char* Name() const override { return "karst.WithoutTimestamp"; }
+  rocksdb::Slice Transform(const rocksdb::Slice& key) const override { return {key.data(), key.size() - kTimestampBytes}; }
+  bool InDomain(const rocksdb::Slice& key) const override { return key.size() >= kTimestampBytes; }
+};
+
+const char* const kFamilyNames[kFamilies] = {"default", "lock", "write", "raft"};
+
+rocksdb::DBOptions DbOptions(const EngineOptions& options) {
+  rocksdb::DBOptions db;
+  db.create_if_missing = true;
+  db.create_missing_column_families = true;
+  db.atomic_flush = true;  // without WAL, families that flush apart would disagree after a crash
+  db.avoid_flush_during_shutdown = true;  // close flushes by itself, and says so when it fails
+  db.max_background_jobs = options.backgroundJobs;
+  db.write_buffer_manager = std::make_shared<rocksdb::WriteBufferManager>(options.memtableBytes);
+  db.bytes_per_sync = 1 << 20;
+  db.info_log_level = rocksdb::WARN_LEVEL;
+  db.keep_log_file_num = 2;
+  db.max_log_file_size = 4 << 20;
+  db.stats_dump_period_sec = 0;
+  db.stats_persist_period_sec = 0;
+  db.skip_stats_update_on_db_open = true;
+  return db;
+}
+
+rocksdb::ColumnFamilyOptions FamilyOptions(const EngineOptions& options, size_t family, const std::shared_ptr<rocksdb::Cache>& cache) {
+  rocksdb::ColumnFamilyOptions cf;
+  cf.write_buffer_size = options.memtableBytes;  // the manager's total acts first; this is the ceiling for one family
+  cf.max_write_buffer_number = 4;
+  cf.arena_block_size = 256 << 10;
+  cf.level_compaction_dynamic_level_bytes = true;
+  cf.target_file_size_base = 16 << 20;
+  cf.max_bytes_for_level_base = 128 << 20;
+  cf.compression_per_level = {rocksdb::kNoCompression,  rocksdb::kNoCompression,  rocksdb::kLZ4Compression, rocksdb::kLZ4Compression,
+                              rocksdb::kLZ4Compression, rocksdb::kLZ4Compression, rocksdb::kLZ4Compression};
+  rocksdb::BlockBasedTableOptions table;
+  table.block_cache = cache;
+  table.block_size = 16 << 10;
+  table.cache_index_and_filter_blocks = true;
+  table.pin_l0_filter_and_index_blocks_in_cache = true;
+  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
+  table.format_version = 5;
+  if (family == kFamilyWrite) {
+    cf.prefix_extractor = std::make_shared<WithoutTimestamp>();
+    cf.memtable_prefix_bloom_size_ratio = 0.05;
+    table.whole_key_filtering = false;
+  }
+  cf.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  return cf;
+}
+
+}  // namespace
+
+Failure Engine::Open(const EngineOptions& options, std::unique_ptr<Engine>* result) {
+  const auto cache = rocksdb::NewLRUCache(options.blockCacheBytes, 4);
+  std::vector<rocksdb::ColumnFamilyDescriptor> families;
+  for (size_t i = 0; i < kFamilies; i++) families.emplace_back(kFamilyNames[i], FamilyOptions(options, i, cache));
+  std::unique_ptr<Engine> engine(new Engine());
+  rocksdb::DB* db = nullptr;
+  const rocksdb::Status status = rocksdb::DB::Open(DbOptions(options), options.path, families, &engine->families_, &db);
+  if (!status.ok()) return Failure::Of(status);
+  engine->db_.reset(db);
+  *result = std::move(engine);
+  return {};
+}
+
+Engine::~Engine() {
+  if (db_ == nullptr) return;
+  snapshots_.clear();
+  for (auto* family : families_) db_->DestroyColumnFamilyHandle(family);
+  db_->Close();
+}
+
+rocksdb::Status Engine::Write(const uint8_t* data, size_t size, bool mayStall) {
+  rocksdb::WriteBatch batch(size + size / 8 + 64);
+  rocksdb::Status status = ParseBatch(*this, data, size, &batch);
+  if (!status.ok()) return status;
+  rocksdb::WriteOptions options;
+  options.disableWAL = true;
+  options.no_slowdown = !mayStall;
+  return db_->Write(options, &batch);
+}
+
+}  // namespace karst

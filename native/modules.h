@@ -1,0 +1,13 @@
+// Each translation unit with bindings exports them through one of these.
+#pragma once
+#include <node_api.h>
+
+namespace karst {
+
+void InitSystem(napi_env env, napi_value exports);
+void InitEngine(napi_env env, napi_value exports);
+void InitScan(napi_env env, napi_value exports);
+void InitRange(napi_env env, napi_value exports);
+void InitRaftLog(napi_env env, napi_value exports);
+
+}  // namespace karst

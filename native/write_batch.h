@@ -1,0 +1,19 @@
+#pragma once
+#include <rocksdb/write_batch.h>
+
+#include <cstdint>
+
+#include "engine.h"
+
+namespace karst {
+
+constexpr size_t kBatchHeaderBytes = 12;
+enum BatchOp : uint8_t { kPut = 1, kDelete = 2, kDeleteRange = 3 };
+
+/**
+ * Turns a packed batch (LAYOUT.md) into RocksDB's. Any thread; reads the DB only for a DeleteRange without end.
+ * Malformed bytes give InvalidArgument and leave nothing written.
+ */
+rocksdb::Status ParseBatch(const Engine& engine, const uint8_t* data, size_t size, rocksdb::WriteBatch* batch);
+
+}  // namespace karst

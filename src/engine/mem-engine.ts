@@ -1,0 +1,261 @@
+import { assert } from '../common/assert.js'
+import { compareBytes, copyBytes, emptyBytes } from '../common/bytes.js'
+import { StorageError } from '../common/errors.js'
+import { BatchOp } from './api.js'
+import type { Cf, Engine, EngineReader, EngineSnapshot, EngineStats, Row, ScanOptions, ScanPage } from './api.js'
+import { isBatch, readBatch } from './batch-writer.js'
+import { CowTree } from './cow-tree.js'
+import type { TreeView } from './cow-tree.js'
+
+export interface MemEngineOptions {
+  /** Runs `run` in a later turn. Each call carries one completion; they come out in the order of submits, whatever
+   *  order the runs have. */
+  readonly defer: (run: () => void) => void
+  /** The same for flushes, which may take longer; default `defer`. */
+  readonly deferFlush?: (run: () => void) => void
+  /** Larger batches, and all behind one, are applied only when their run comes, as on an apply thread. */
+  readonly inlineBytesMax?: number
+}
+
+interface Submit {
+  readonly ordinal: number
+  readonly onDone: () => void
+  /** undefined once applied */
+  batch: Uint8Array | undefined
+}
+
+interface Flush {
+  readonly covers: number
+  readonly onDone: () => void
+  views: readonly TreeView[] | undefined
+}
+
+const families = 4
+
+/**
+ * Engine in memory, for the simulator and in-memory clusters: deterministic, no time, no randomness. It also plays
+ * the disk: `crash` goes back to what was flushed, which is an exact prefix of the write order.
+ */
+export class MemEngine implements Engine {
+  readonly #trees = Array.from({ length: families }, () => new CowTree())
+  #flushed: readonly TreeView[]
+  #options: MemEngineOptions
+  #submits: Submit[] = []
+  #flushes: Flush[] = []
+  #submitted = 0
+  /** Submits whose batch is still to be applied. */
+  #unapplied = 0
+  /** Runs of an earlier life do nothing. */
+  #life = 0
+  #closed = false
+
+  constructor(options: MemEngineOptions) {
+    this.#options = options
+    this.#flushed = this.#freeze()
+  }
+
+  get(cf: Cf, key: Uint8Array): Uint8Array | undefined {
+    this.#assertOpen()
+    return readOne(this.#trees[cf]!, key)
+  }
+
+  getPersisted(cf: Cf, key: Uint8Array): Uint8Array | undefined {
+    this.#assertOpen()
+    return readOne(this.#flushed[cf]!, key)
+  }
+
+  multiGet(cf: Cf, keys: readonly Uint8Array[]): (Uint8Array | undefined)[] {
+    this.#assertOpen()
+    return keys.map(key => readOne(this.#trees[cf]!, key))
+  }
+
+  scan(options: ScanOptions): ScanPage {
+    this.#assertOpen()
+    return scanTree(this.#trees[options.cf]!, options)
+  }
+
+  snapshot(): EngineSnapshot {
+    this.#assertOpen()
+    return new MemSnapshot(this.#freeze())
+  }
+
+  write(batch: Uint8Array): void {
+    this.#assertOpen()
+    if (this.#unapplied > 0) throw new StorageError('invalid', 'write while submits are pending')
+    this.#apply(batch)
+  }
+
+  submit(batch: Uint8Array, onDone: () => void): void {
+    this.#assertOpen()
+    const inline = this.#unapplied === 0 && batch.length <= (this.#options.inlineBytesMax ?? 16 << 10)
+    if (inline) this.#apply(batch)
+    else this.#unapplied++
+    this.#submits.push({ ordinal: ++this.#submitted, onDone, batch: inline ? undefined : copyBytes(batch) })
+    this.#later(this.#options.defer, () => {
+      const submit = this.#submits[0]
+      if (submit === undefined) return
+      this.#applyThrough(submit.ordinal)
+      this.#submits.shift()
+      submit.onDone()
+    })
+  }
+
+  flush(onDone: () => void): void {
+    this.#assertOpen()
+    const views = this.#unapplied > 0 ? undefined : this.#freeze()
+    this.#flushes.push({ covers: this.#submitted, onDone, views })
+    this.#later(this.#options.deferFlush ?? this.#options.defer, () => {
+      const flush = this.#flushes.shift()
+      if (flush === undefined) return
+      this.#applyThrough(flush.covers)
+      this.#flushed = flush.views ?? this.#freeze()
+      flush.onDone()
+    })
+  }
+
+  /** Everything so far survives a crash from now on, as when a memtable filled up and was flushed by itself. */
+  persist(): void { this.#flushed = this.#freeze() }
+
+  /** The power goes: back to what was flushed. Nothing submitted is ever completed. Usable at once, see `reopen`. */
+  crash(): void {
+    this.#life++
+    this.#submits = []
+    this.#flushes = []
+    this.#unapplied = 0
+    this.#trees.forEach((tree, cf) => tree.restore(this.#flushed[cf]!))
+    this.#closed = false
+  }
+
+  /** The next opener of the same disk, after crash or close. */
+  reopen(options: MemEngineOptions): void {
+    this.#options = options
+    this.#closed = false
+  }
+
+  approximateBytes(cf: Cf, start: Uint8Array, end: Uint8Array): number {
+    this.#assertOpen()
+    const tree = this.#trees[cf]!
+    return Math.max(0, tree.bytesBefore(end, true) - tree.bytesBefore(start, false))
+  }
+
+  middleKey(cf: Cf, start: Uint8Array, end: Uint8Array): Uint8Array | undefined {
+    this.#assertOpen()
+    const tree = this.#trees[cf]!
+    const from = tree.bytesBefore(start, false)
+    const bytes = tree.bytesBefore(end, true) - from
+    const ends: Uint8Array[] = []
+    tree.walk(start, end, false, key => ends.push(key) < 2)
+    if (ends.length < 2 || bytes <= 0) return undefined
+    tree.walk(start, end, true, key => ends.push(key) < 3)
+    const half = tree.keyBehind(from + bytes / 2)!
+    // At least the second row, at most the last.
+    let middle: Uint8Array | undefined
+    tree.walk(half, end, false, key => {
+      middle = key
+      return false
+    })
+    const chosen = middle ?? ends[2]!
+    return copyBytes(tree.bytesBefore(chosen, false) > from ? chosen : ends[1]!)
+  }
+
+  stats(): EngineStats {
+    let diskBytes = 0
+    for (const view of this.#flushed) diskBytes += view.bytes
+    let bytes = 0
+    for (const tree of this.#trees) bytes += tree.bytes
+    return { diskBytes, memtableBytes: Math.max(0, bytes - diskBytes), pendingCompactionBytes: 0, stalled: false }
+  }
+
+  close(): Promise<void> {
+    if (!this.#closed) {
+      this.#applyThrough(this.#submitted)
+      this.#flushed = this.#freeze()
+      const submits = this.#submits
+      const flushes = this.#flushes
+      this.#submits = []
+      this.#flushes = []
+      this.#life++
+      this.#closed = true
+      for (const { onDone } of [...submits, ...flushes]) onDone()
+    }
+    return Promise.resolve()
+  }
+
+  #assertOpen(): void {
+    if (this.#closed) throw new StorageError('closed', 'engine is closed')
+  }
+
+  #later(defer: (run: () => void) => void, run: () => void): void {
+    const life = this.#life
+    defer(() => { if (this.#life === life) run() })
+  }
+
+  #applyThrough(ordinal: number): void {
+    for (const submit of this.#submits) {
+      if (submit.ordinal > ordinal) return
+      if (submit.batch === undefined) continue
+      this.#apply(submit.batch)
+      submit.batch = undefined
+      this.#unapplied--
+    }
+  }
+
+  #freeze(): readonly TreeView[] { return this.#trees.map(tree => tree.freeze()) }
+
+  #apply(batch: Uint8Array): void {
+    if (!isBatch(batch)) throw new StorageError('invalid', 'batch is malformed')
+    for (const { op } of readBatch(batch)) {
+      if (op < BatchOp.Put || op > BatchOp.DeleteRange) throw new StorageError('invalid', `batch: unknown op ${op}`)
+    }
+    for (const { op, cf, key, value } of readBatch(batch)) {
+      const tree = this.#trees[cf]!
+      if (op === BatchOp.Put) tree.set(copyBytes(key), value.length === 0 ? emptyBytes : copyBytes(value))
+      else if (op === BatchOp.Delete) tree.delete(key)
+      else tree.deleteRange(key, value)
+    }
+  }
+}
+
+class MemSnapshot implements EngineSnapshot, EngineReader {
+  #views: readonly TreeView[] | undefined
+
+  constructor(views: readonly TreeView[]) { this.#views = views }
+
+  get(cf: Cf, key: Uint8Array): Uint8Array | undefined { return readOne(this.#view(cf), key) }
+  multiGet(cf: Cf, keys: readonly Uint8Array[]): (Uint8Array | undefined)[] {
+    return keys.map(key => readOne(this.#view(cf), key))
+  }
+  scan(options: ScanOptions): ScanPage { return scanTree(this.#view(options.cf), options) }
+  release(): void { this.#views = undefined }
+
+  #view(cf: Cf): TreeView {
+    assert(this.#views !== undefined, 'engine snapshot is released')
+    return this.#views[cf]!
+  }
+}
+
+function readOne(tree: TreeView, key: Uint8Array): Uint8Array | undefined {
+  const value = tree.get(key)
+  return value === undefined ? undefined : copyBytes(value)
+}
+
+function scanTree(tree: TreeView, options: ScanOptions): ScanPage {
+  const { start, end, rowsMax, bytesMax } = options
+  assert(rowsMax >= 1, 'a scan asks for at least one row')
+  const keysOnly = options.keysOnly === true
+  const rows: Row[] = []
+  if (end.length > 0 && compareBytes(start, end) >= 0) return { rows, more: false }
+  let bytes = 0
+  let more = false
+  tree.walk(start, end, options.reverse === true, (key, value) => {
+    const rowBytes = key.length + (keysOnly ? 0 : value.length)
+    if (rows.length > 0 && (rows.length >= rowsMax || bytes + rowBytes > bytesMax)) {
+      more = true
+      return false
+    }
+    rows.push({ key: copyBytes(key), value: keysOnly ? emptyBytes : copyBytes(value) })
+    bytes += rowBytes
+    return true
+  })
+  return { rows, more }
+}
