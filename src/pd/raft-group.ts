@@ -10,7 +10,7 @@ import { decodeConfChange } from '../raft/confchange/conf-change.js'
 import { localAppendThread, localApplyThread } from '../raft/message.js'
 import { RawNode } from '../raft/raw-node.js'
 import type { ReadState } from '../raft/raw-node.js'
-import { EntryType } from '../raft/types.js'
+import { EntryType, MessageType } from '../raft/types.js'
 import type { Entry, Message, RaftSnapshot, Role } from '../raft/types.js'
 import type { RaftLinks } from '../transport/api.js'
 import type { RaftEnvelope } from '../wire/messages.js'
@@ -53,6 +53,7 @@ export interface RaftGroupStatus {
 
 const noEpoch = { confVer: 0, version: 0 }
 const mebibyte = 1 << 20
+const snapshotTicksMax = 10
 
 export const memberRef = (id: number): PeerRef => ({ peerId: peerId(id), storeId: storeId(id), role: 'voter' })
 
@@ -83,6 +84,8 @@ export class RaftGroup {
   #handedOverIn: Term | undefined
   #rounds = new Map<number, { readonly term: Term; readonly sentAtMs: number }>()
   #roundSequence = 0
+  /** Links lose messages without a word: ticks until a snapshot counts as lost, by member. */
+  readonly #snapshotTicks = new Map<PeerId, number>()
   #seen = { leader: peerId(0), term: term(0), isReady: false }
 
   constructor(deps: RaftGroupDependencies) {
@@ -144,6 +147,7 @@ export class RaftGroup {
       this.#guarded(() => {
         this.#node.tick()
         this.#retryPreVote()
+        this.#forgetLostSnapshots()
         if (this.isLeader) this.#confirmLease()
         this.#deps.onTick()
       })
@@ -161,6 +165,18 @@ export class RaftGroup {
   #retryPreVote(): void {
     if (this.#node.role !== 'preCandidate' || this.#node.electionElapsed > 0) return
     this.#node.setRandomizedElectionTicks(3 + this.#env.random.below(4))
+  }
+
+  /** A follower that got its snapshot has answered by now and this says nothing new; otherwise we send another. */
+  #forgetLostSnapshots(): void {
+    for (const [id, ticks] of this.#snapshotTicks) {
+      if (ticks > 1) {
+        this.#snapshotTicks.set(id, ticks - 1)
+        continue
+      }
+      this.#snapshotTicks.delete(id)
+      this.#node.reportSnapshot(id, false)
+    }
   }
 
   #confirmLease(): void {
@@ -279,6 +295,7 @@ export class RaftGroup {
   }
 
   #send(message: Message): void {
+    if (message.type === MessageType.Snapshot) this.#snapshotTicks.set(message.to, snapshotTicksMax)
     this.#deps.links.send(storeId(message.to), {
       regionId: pdRegionId, epoch: noEpoch, from: memberRef(this.#deps.memberId), to: memberRef(message.to), message,
       startKey: emptyBytes, endKey: emptyBytes, isTombstone: false,

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { emptyBytes, utf8 } from '../../src/common/bytes.js'
-import { peerId, regionId } from '../../src/common/ids.js'
+import { peerId, regionId, storeId } from '../../src/common/ids.js'
+import { MessageType } from '../../src/raft/types.js'
 import { Group, World, ask, must, mustOk } from './kit.js'
 import { beat, peer, region, stats, store } from './samples.js'
 
@@ -204,6 +205,27 @@ t.test('three members: one leads, the others say who; a killed leader is replace
   }
   t.ok(Math.max(...gaps) < 3_000, `fail-over ${gaps.map(gap => Math.round(gap)).join(' ')} ms`)
   t.comment(`fail-over ms: ${gaps.map(gap => Math.round(gap)).join(' ')}`)
+  t.same(world.errors, [])
+})
+
+t.test('a raft snapshot that was lost on its way is sent again', async t => {
+  const world = new World(8)
+  const group = new Group(world, 3, { compactEntries: 20, compactKeepEntries: 2 })
+  group.startAll()
+  const ids = bootstrapped(group)
+  const leader = group.awaitLeader()
+  const follower = group.members.find(member => member !== leader)!
+  group.kill(follower)
+  for (let i = 0; i < 60; i++) {
+    mustOk(group, 'PutStore', { store: store(ids.storeId, { labels: { n: `${i}` } }) })
+  }
+  group.lostTypes.add(MessageType.Snapshot)
+  group.start(follower)
+  world.runFor(3_000)
+  t.not(follower.node!.state.stores.get(storeId(ids.storeId))?.labels.n, '59')
+  group.lostTypes.clear()
+  world.runFor(3_000)
+  t.equal(follower.node!.state.stores.get(storeId(ids.storeId))?.labels.n, '59')
   t.same(world.errors, [])
 })
 

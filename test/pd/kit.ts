@@ -125,6 +125,8 @@ export class Group {
   readonly cut = new Set<string>()
   delayMs = 2
   loss = 0
+  /** Messages of these types are lost. */
+  readonly lostTypes = new Set<number>()
 
   constructor(readonly world: World, count: number, readonly config: Partial<PdConfig> = {},
     readonly plants = new Set<string>()) {
@@ -165,6 +167,7 @@ export class Group {
   #links(from: Member): RaftLinks {
     return {
       send: (to, envelope) => {
+        if (this.lostTypes.has(envelope.message.type)) return true
         if (this.cut.has(`${from.memberId}>${to}`) || this.world.random() < this.loss) return true
         this.#deliver(to, envelope)
         return true
