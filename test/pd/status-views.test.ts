@@ -30,7 +30,8 @@ t.test('the views speak PD\'s names and survive JSON', async t => {
   t.match(json(viewStore(node, storeId(second))), { store: { id: second }, status: { region_count: 0 } })
   t.equal(viewStore(node, storeId(999)), null)
   t.match(json(viewRegions(node, emptyBytes)), { count: 1, regions: [{ id: first + 1, leader: { store_id: first } }] })
-  t.match(json(viewRegion(node, { key: utf8('k') })), { id: first + 1, start_key: '', epoch: { conf_ver: 1, version: 1 } })
+  t.match(json(viewRegion(node, { key: utf8('k') })),
+    { id: first + 1, start_key: '', epoch: { conf_ver: 1, version: 1 } })
   t.equal(viewRegion(node, { id: regionId(999) }), null)
   t.match(json(viewExplain(node, regionId(first + 1))), { replicas: '1 of 3 replicas are good',
     operator: { kind: 'addLearner' } })
