@@ -1,5 +1,4 @@
 // What every Engine promises. One text, run on both.
-import { cpSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
@@ -10,7 +9,7 @@ import type { Engine, EngineReader, ScanPage } from '../../src/engine/api.js'
 import { BatchWriter, readBatch } from '../../src/engine/batch-writer.js'
 import { MemEngine } from '../../src/engine/mem-engine.js'
 import { openRocksEngine } from '../../src/engine/rocks-engine.js'
-import { flushed, key, nextTurn, submitted, temporaryFolder, text } from './helpers.js'
+import { crashRocks, flushed, key, nextTurn, submitted, temporaryFolder, text } from './helpers.js'
 
 interface Subject {
   readonly engine: Engine
@@ -22,23 +21,20 @@ interface Subject {
 
 function rocks(): Subject {
   const folder = temporaryFolder()
-  const open = [openRocksEngine({ path: join(folder.path, 'db') })]
+  const open = (): Engine => openRocksEngine({ path: join(folder.path, 'db') })
+  let engine = open()
   return {
-    engine: open[0]!,
+    engine,
     crash: () => {
-      // What a killed process leaves: the files as they are.
-      const copy = join(folder.path, `copy${open.length}`)
-      cpSync(join(folder.path, open.length === 1 ? 'db' : `copy${open.length - 1}`), copy, { recursive: true })
-      open.push(openRocksEngine({ path: copy }))
-      return Promise.resolve(open.at(-1)!)
+      crashRocks(engine)
+      return Promise.resolve(engine = open())
     },
     reopen: async () => {
-      await open[0]!.close()
-      open[0] = openRocksEngine({ path: join(folder.path, 'db') })
-      return open[0]
+      await engine.close()
+      return (engine = open())
     },
     end: async () => {
-      for (const engine of open) await engine.close()
+      await engine.close()
       folder.remove()
     },
   }
@@ -80,7 +76,7 @@ const range = (reader: EngineReader, start: string, end: string, rowsMax: number
   show(reader.scan({ cf: Cf.Default, start: key(start), end: key(end), rowsMax, bytesMax, reverse, keysOnly }))
 
 for (const [name, make] of [['RocksEngine', rocks], ['MemEngine', memory]] as const) {
-  t.test(name, async t => {
+  void t.test(name, async t => {
     const check = (title: string, run: (t: Test, subject: Subject) => Promise<void> | void): void => {
       void t.test(title, async t => {
         const subject = make()
@@ -301,7 +297,7 @@ for (const [name, make] of [['RocksEngine', rocks], ['MemEngine', memory]] as co
   })
 }
 
-t.test('a batch reads back as it was written', t => {
+void t.test('a batch reads back as it was written', t => {
   const batch = new BatchWriter().put(Cf.Lock, key('k'), key('v')).del(Cf.Write, key('d')).deleteRange(Cf.Raft, key('a'), emptyBytes)
     .add(17, Cf.Default, key('cas'), key('x'))
   t.equal(batch.count, 4)

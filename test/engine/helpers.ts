@@ -5,6 +5,8 @@ import { utf8 } from '../../src/common/bytes.js'
 import { logIndex, peerId, regionId, term } from '../../src/common/ids.js'
 import type { RegionId } from '../../src/common/ids.js'
 import type { Engine, LogBatch, RaftLog } from '../../src/engine/api.js'
+import { addon } from '../../src/engine/native.js'
+import { RocksEngine } from '../../src/engine/rocks-engine.js'
 import { EntryType } from '../../src/raft/types.js'
 import type { Entry, HardState } from '../../src/raft/types.js'
 
@@ -21,6 +23,12 @@ export const submitted = (engine: Engine, batch: Uint8Array): Promise<void> =>
   new Promise(resolve => engine.submit(batch, resolve))
 export const flushed = (engine: Engine): Promise<void> => new Promise(resolve => engine.flush(resolve))
 export const nextTurn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
+
+/** What a killed process leaves behind, without killing one: closed with its memtables unflushed. */
+export function crashRocks(engine: Engine): void {
+  if (!(engine instanceof RocksEngine)) throw new TypeError('not a RocksEngine')
+  addon.engineClose(engine.handle)
+}
 
 export const region = (id: number): RegionId => regionId(id)
 export const entry = (index: number, inTerm: number, data: string | Uint8Array = `e${index}`): Entry => ({

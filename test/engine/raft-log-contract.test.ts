@@ -55,7 +55,7 @@ const subjects: readonly [string, () => Subject][] = [
 const at = logIndex
 
 for (const [name, make] of subjects) {
-  t.test(name, async t => {
+  void t.test(name, async t => {
     const check = (title: string, run: (t: Test, log: RaftLog, subject: Subject) => Promise<void>): void => {
       void t.test(title, async t => {
         const subject = make()
