@@ -55,6 +55,8 @@ export interface RaftConfig {
   /** Refuse votes also for leaseTicks after the start: a lease granted before a restart must be honoured. */
   readonly guardVotesAtStart?: boolean
   readonly trace?: (event: RaftTrace) => void
+  /** Bugs to commit on purpose (`P3`): only the simulator says so, to prove that it would find them. */
+  readonly plants?: ReadonlySet<string> | undefined
 }
 
 /** Asserts what a caller can only get wrong in code. */

@@ -21,6 +21,9 @@ export function handleAppend(raft: Raft, asked: Message): StepResult {
     raft.send({ type: MessageType.AppendResponse, to: asked.from, index: log.committed })
     return 'ok'
   }
+  if (raft.config.plants?.has('P5') === true && log.matchTerm(asked.index, asked.logTerm) && asked.entries.length > 0) {
+    log.unstable.truncateAndAppend(asked.entries)
+  }
   const last = log.maybeAppend(asked.index, asked.logTerm, asked.entries, asked.commit)
   if (last !== undefined) {
     raft.send({ type: MessageType.AppendResponse, to: asked.from, index: last })
@@ -37,7 +40,8 @@ export function handleAppend(raft: Raft, asked: Message): StepResult {
 }
 
 export function handleHeartbeat(raft: Raft, asked: Message): StepResult {
-  raft.log.commitTo(asked.commit)
+  const isBlind = raft.config.plants?.has('P6') === true
+  raft.log.commitTo(isBlind ? Math.min(asked.commit, raft.log.lastIndex()) : asked.commit)
   raft.send({ type: MessageType.HeartbeatResponse, to: asked.from, context: asked.context })
   return 'ok'
 }

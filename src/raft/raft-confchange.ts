@@ -2,7 +2,7 @@ import { assert } from '../common/assert.js'
 import { emptyBytes } from '../common/bytes.js'
 import { Changer } from './confchange/changer.js'
 import type { ChangeResult, ConfChangeError, Membership } from './confchange/changer.js'
-import { decodeConfChange, leavesJoint } from './confchange/conf-change.js'
+import { decodeConfChange, entersJoint, leavesJoint } from './confchange/conf-change.js'
 import type { ConfChangeV2 } from './confchange/conf-change.js'
 import { entry, noNode } from './message.js'
 import { EntryType } from './types.js'
@@ -29,7 +29,8 @@ export function confChangeRefusal(
   raft: Raft, change: ConfChangeV2 | undefined,
 ): ConfChangeRefusal | undefined {
   if (change === undefined) return 'malformed'
-  if (raft.pendingConfIndex > raft.log.applied) return 'changePending'
+  const mayPile = raft.config.plants?.has('P8') === true && !entersJoint(change)
+  if (raft.pendingConfIndex > raft.log.applied && !mayPile) return 'changePending'
   if (isJoint(raft.tracker.config) !== leavesJoint(change)) {
     return isJoint(raft.tracker.config) ? 'alreadyJoint' : 'notJoint'
   }

@@ -58,7 +58,8 @@ export function broadcastHeartbeat(raft: Raft): void {
   for (const progress of raft.tracker.members) {
     if (progress.id === raft.id) continue
     // Never a commit index that the follower is not known to hold: its log may differ there.
-    const commit = Math.min(progress.match, raft.log.committed)
+    const isBlind = raft.config.plants?.has('P6') === true
+    const commit = isBlind ? raft.log.committed : Math.min(progress.match, raft.log.committed)
     raft.send({ type: MessageType.Heartbeat, to: progress.id, commit, context })
     progress.sentCommit = commit
   }
@@ -87,7 +88,9 @@ export function appendEntries(raft: Raft, proposed: readonly Entry[]): boolean {
 
 /** @returns did the commit index move? Then everyone should hear of it. */
 export function maybeCommit(raft: Raft): boolean {
-  return raft.log.maybeCommit(raft.tracker.committed(), raft.term)
+  const index = raft.tracker.committed()
+  const term = raft.config.plants?.has('P4') === true ? raft.log.termOrZero(index) : raft.term
+  return raft.log.maybeCommit(index, term)
 }
 
 export function appliedSnapshot(raft: Raft, snapshot: RaftSnapshot): void {

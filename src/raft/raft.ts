@@ -101,7 +101,7 @@ export class Raft {
     this.strictGuard = config.leaseTicks !== undefined || config.guardVotesAtStart === true
     this.maxUncommittedBytes = config.maxUncommittedEntriesSize || Infinity
     this.log = new RaftLog(config.storage, config.maxCommittedSizePerReady || config.maxSizePerMessage || 1)
-    this.tracker = new ProgressTracker(config)
+    this.tracker = new ProgressTracker(config, config.plants)
 
     const { hardState, confState } = config.storage.initialState()
     const restored = restoreMembership(confState, this.log.lastIndex(), this.tracker.limits)
@@ -135,12 +135,18 @@ export class Raft {
     assert(isVote || term === 0, 'only votes bring their own term')
     if (!isVote && type !== MessageType.Propose && type !== MessageType.ReadIndex) term = this.term
     const sent = stamped(fields, fields.from || this.id, term)
-    if (promisesDurability(type)) {
+    if (promisesDurability(type) && !this.#speaksTooEarly(sent)) {
       this.messagesAfterAppend.push(sent)
     } else {
       assert(sent.to !== this.id, 'a node does not send this to itself')
       this.messages.push(sent)
     }
+  }
+
+  #speaksTooEarly({ type, to }: Message): boolean {
+    const { plants } = this.config
+    if (plants === undefined || to === this.id) return false
+    return (type === MessageType.VoteResponse && plants.has('P1')) || (type === MessageType.AppendResponse && plants.has('P2'))
   }
 
   tick(): void {

@@ -41,9 +41,12 @@ export class ProgressTracker implements AckedIndexes {
   members: readonly Progress[] = []
   readonly votes = new Map<number, boolean>()
   readonly #byId = new Map<number, Progress>()
+  readonly #plants: ReadonlySet<string> | undefined
 
-  constructor(limits: ProgressLimits) {
+  /** @param plants for the simulator only: see RaftConfig */
+  constructor(limits: ProgressLimits, plants?: ReadonlySet<string>) {
     this.limits = limits
+    this.#plants = plants
   }
 
   get(id: number): Progress | undefined { return this.#byId.get(id) }
@@ -83,7 +86,20 @@ export class ProgressTracker implements AckedIndexes {
   /**
    * Highest index that a quorum holds. Whether it may be committed is the caller's question (own term only).
    */
-  committed(): number { return jointCommittedIndex(this.config, this) }
+  committed(): number {
+    if (this.#plants?.has('P48') === true) return this.#committedWithLearners()
+    return jointCommittedIndex(this.#counted(), this)
+  }
+
+  /** The configuration whose majorities count. */
+  #counted(): JointVoters {
+    return this.#plants?.has('P9') === true ? { incoming: this.config.incoming, outgoing: IdSet.empty } : this.config
+  }
+
+  #committedWithLearners(): number {
+    const matches = this.members.map(progress => progress.match).sort((left, right) => right - left)
+    return matches[Math.floor(this.config.incoming.size / 2)] ?? 0
+  }
 
   /** Has a quorum been heard since the last check? */
   quorumActive(): boolean {
@@ -101,5 +117,5 @@ export class ProgressTracker implements AckedIndexes {
     if (!this.votes.has(id)) this.votes.set(id, granted)
   }
 
-  voteResult(): VoteResult { return jointVoteResult(this.config, this.votes) }
+  voteResult(): VoteResult { return jointVoteResult(this.#counted(), this.votes) }
 }
