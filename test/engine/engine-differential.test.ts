@@ -1,6 +1,7 @@
 // MemEngine is what the simulator believes RocksDB to be. A million seeded operations on both, compared all the way:
 // batches, gets, multi-gets, scans, snapshots, ranges, and what a crash leaves.
 import t from 'tap'
+import type { Test } from 'tap'
 import { compareBytes, emptyBytes, toHex } from '../../src/common/bytes.js'
 import { Cf } from '../../src/engine/api.js'
 import type { Engine, EngineReader, EngineSnapshot, ScanOptions } from '../../src/engine/api.js'
@@ -145,7 +146,7 @@ function differsAnywhere(rocks: EngineReader, memory: EngineReader): string | un
   return undefined
 }
 
-async function run(t: import('tap').Test, seed: number): Promise<number> {
+async function run(t: Test, seed: number): Promise<number> {
   const random = dice(seed)
   const pair = new Pair(random)
   const report = (step: number, found: string | undefined): void => {

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
+import type { Test } from 'tap'
 import { logIndex, regionId } from '../../src/common/ids.js'
 import { Cf } from '../../src/engine/api.js'
 import type { RaftLog } from '../../src/engine/api.js'
@@ -55,7 +56,7 @@ function wrongLog(log: RaftLog): string | undefined {
   return undefined
 }
 
-async function lane(t: import('tap').Test, seed: number): Promise<void> {
+async function lane(t: Test, seed: number): Promise<void> {
   const random = dice(seed)
   const folder = temporaryFolder()
   let durable = 0
