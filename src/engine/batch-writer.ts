@@ -86,7 +86,7 @@ export function isBatch(bytes: Uint8Array): boolean {
   return at === bytes.length
 }
 
-/** Walks a packed batch. Keys and values are views. Malformed bytes are an assertion: check foreign ones with isBatch. */
+/** Walks a packed batch; keys and values are views. Malformed ones are an assertion: check with isBatch. */
 export function* readBatch(bytes: Uint8Array): Generator<BatchRecord> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   let at = 0

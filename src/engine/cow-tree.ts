@@ -106,7 +106,9 @@ export class TreeView {
     let left = bytes
     while (node.kind === 'inner') {
       let child = 0
-      while (child + 1 < node.children.length && node.children[child]!.bytes < left) left -= node.children[child++]!.bytes
+      while (child + 1 < node.children.length && node.children[child]!.bytes < left) {
+        left -= node.children[child++]!.bytes
+      }
       node = node.children[child]!
     }
     // When the leaf ends first, its last key is near enough.
@@ -171,7 +173,8 @@ export class CowTree extends TreeView {
     const root = this.#own(this.root)
     const right = this.#set(root, key, value)
     this.root = right === undefined ? root : {
-      owner: this.#owner, kind: 'inner', lows: [key, right.low], children: [root, right.node], bytes: root.bytes + right.node.bytes,
+      owner: this.#owner, kind: 'inner', lows: [key, right.low], children: [root, right.node],
+      bytes: root.bytes + right.node.bytes,
     }
   }
 
@@ -256,8 +259,8 @@ export class CowTree extends TreeView {
   }
 
   /** @param low, high  what is known of the node's keys: [low, high) */
-  #deleteRange(node: Node, start: Uint8Array, end: Uint8Array, low: Uint8Array | undefined, high: Uint8Array | undefined):
-    Node | undefined {
+  #deleteRange(node: Node, start: Uint8Array, end: Uint8Array,
+    low: Uint8Array | undefined, high: Uint8Array | undefined): Node | undefined {
     if (low !== undefined && compareBytes(low, start) >= 0 &&
       (end.length === 0 || (high !== undefined && compareBytes(high, end) <= 0))) return undefined
     if (node.kind === 'leaf') return this.#deleteInLeaf(node, start, end)

@@ -8,7 +8,8 @@ import { encodedEntryBytes, recordBytes } from './log-records.js'
 export type LogOp =
   | { readonly kind: 'entries'; readonly regionId: RegionId; readonly entries: readonly Entry[] }
   | { readonly kind: 'hardState'; readonly regionId: RegionId; readonly hardState: HardState }
-  | { readonly kind: 'state'; readonly regionId: RegionId; readonly stateKind: LogStateKind; readonly bytes: Uint8Array }
+  | { readonly kind: 'state'; readonly regionId: RegionId; readonly stateKind: LogStateKind
+      readonly bytes: Uint8Array }
   | { readonly kind: 'compact'; readonly regionId: RegionId; readonly index: LogIndex; readonly term: Term }
   | { readonly kind: 'reset'; readonly regionId: RegionId; readonly index: LogIndex; readonly term: Term }
   | { readonly kind: 'remove'; readonly regionId: RegionId }

@@ -31,7 +31,9 @@ export class RecordWriter {
     for (const op of ops) {
       switch (op.kind) {
         case 'entries':
-          for (const entry of op.entries) this.#record(Kind.Entry, entry.type, op.regionId, entry.term, entry.index, entry.data)
+          for (const { type, term, index, data } of op.entries) {
+            this.#record(Kind.Entry, type, op.regionId, term, index, data)
+          }
           break
         case 'hardState': this.#hardState(op.regionId, op.hardState); break
         case 'state': this.#record(Kind.State, op.stateKind, op.regionId, 0, 0, op.bytes); break
@@ -53,7 +55,8 @@ export class RecordWriter {
     this.#u64(at, hardState.vote)
   }
 
-  #record(kind: number, type: number, regionId: number, term: number, index: number, payload: Uint8Array | undefined): void {
+  #record(kind: number, type: number, regionId: number, term: number, index: number,
+    payload: Uint8Array | undefined): void {
     const length = payload === undefined ? 0 : payload.length
     const at = this.#header(kind, type, regionId, term, index, length)
     if (payload === undefined) return
@@ -140,7 +143,8 @@ export function decodeDump(bytes: Uint8Array): RegionDump[] {
     regions.push({
       regionId: regionId as RegionId, truncatedIndex: truncatedIndex as LogIndex, truncatedTerm: truncatedTerm as Term,
       lastIndex: lastIndex as LogIndex, states, termRuns,
-      hardState: has === 0 ? undefined : { term: term as Term, vote: vote as HardState['vote'], commit: commit as LogIndex },
+      hardState: has === 0 ? undefined
+        : { term: term as Term, vote: vote as HardState['vote'], commit: commit as LogIndex },
     })
   }
   return regions

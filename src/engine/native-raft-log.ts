@@ -119,7 +119,8 @@ export class NativeRaftLog implements RaftLog {
 
   #read(regionId: RegionId, low: number, high: number, bytesMax: number): Entry[] {
     try {
-      return decodeEntries(addon.logRead(this.#handle, regionId, low, high, Math.min(bytesMax, Number.MAX_SAFE_INTEGER)))
+      const limit = Math.min(bytesMax, Number.MAX_SAFE_INTEGER)
+      return decodeEntries(addon.logRead(this.#handle, regionId, low, high, limit))
     } catch (error) {
       throw storageError(error)
     }

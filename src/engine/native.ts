@@ -2,7 +2,7 @@ import { createRequire } from 'node:module'
 import { StorageError } from '../common/errors.js'
 import type { RegionId } from '../common/ids.js'
 
-/** The addon's functions (native/*.cc say the rest). Handles and counts are numbers; errors carry a StorageError code. */
+/** The addon's functions (native/*.cc say the rest). Handles and counts are numbers; errors carry a `code`. */
 export interface Addon {
   bindArena(bytes: Uint8Array): void
   takeSpill(): Uint8Array

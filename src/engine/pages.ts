@@ -13,7 +13,8 @@ export function decodePage(bytes: Uint8Array): ScanPage {
   for (let i = 0; i < count; i++) {
     const valueAt = at + 8 + view.getUint32(at, true)
     const end = valueAt + view.getUint32(at + 4, true)
-    rows[i] = { key: bytes.subarray(at + 8, valueAt), value: end === valueAt ? emptyBytes : bytes.subarray(valueAt, end) }
+    const value = end === valueAt ? emptyBytes : bytes.subarray(valueAt, end)
+    rows[i] = { key: bytes.subarray(at + 8, valueAt), value }
     at = end
   }
   return { rows, more: view.getUint32(4, true) !== 0 }

@@ -58,7 +58,8 @@ export class RegionIndex {
     const twin = new RegionIndex(this.cacheBytesMax)
     for (const [id, region] of this.#regions) {
       twin.#regions.set(id, {
-        ...region, runs: [...region.runs], states: new Map(region.states), cached: region.cached.slice(region.head), head: 0,
+        ...region, runs: [...region.runs], states: new Map(region.states),
+        cached: region.cached.slice(region.head), head: 0,
       })
     }
     twin.#cachedBytes = this.#cachedBytes

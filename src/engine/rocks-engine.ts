@@ -52,14 +52,15 @@ export class RocksEngine implements Engine {
   constructor(options: RocksEngineOptions) {
     this.#onError = options.onError
     try {
-      this.#handle = addon.engineOpen(options.path, options.memtableBytes ?? 32 << 20, options.blockCacheBytes ?? 64 << 20,
-        options.backgroundJobs ?? 2, (applied, flushed, error) => this.#onProgress(applied, flushed, error))
+      this.#handle = addon.engineOpen(options.path, options.memtableBytes ?? 32 << 20,
+        options.blockCacheBytes ?? 64 << 20, options.backgroundJobs ?? 2,
+        (applied, flushed, error) => this.#onProgress(applied, flushed, error))
     } catch (error) {
       throw storageError(error)
     }
   }
 
-  /** For workers that attach to this engine's snapshots by number; undefined behaviour for nobody: it is range-checked. */
+  /** This thread's number for the engine in calls to the addon. */
   get handle(): number { return this.#handle }
 
   get(cf: Cf, key: Uint8Array): Uint8Array | undefined { return this.getAt(now, cf, key, 0) }
@@ -67,7 +68,7 @@ export class RocksEngine implements Engine {
   multiGet(cf: Cf, keys: readonly Uint8Array[]): (Uint8Array | undefined)[] { return this.multiGetAt(now, cf, keys) }
   scan(options: ScanOptions): ScanPage { return this.scanAt(now, options) }
 
-  /** @param snapshot a number from RocksSnapshot.id, also of another thread; 0 = now. hot path: bench/micro/engine get */
+  /** @param snapshot a number from RocksSnapshot.id, also of another thread; 0 = now. hot path: bench/micro/engine */
   getAt(snapshot: number, cf: Cf, key: Uint8Array, persisted: 0 | 1 = 0): Uint8Array | undefined {
     const arena = arenaFor(key.length)
     arena.set(key)
@@ -164,7 +165,10 @@ export class RocksEngine implements Engine {
   stats(): EngineStats {
     try {
       const [diskBytes, memtableBytes, pendingCompactionBytes, stalled] = addon.engineStats(this.#handle)
-      return { diskBytes: diskBytes!, memtableBytes: memtableBytes!, pendingCompactionBytes: pendingCompactionBytes!, stalled: stalled !== 0 }
+      return {
+        diskBytes: diskBytes!, memtableBytes: memtableBytes!, pendingCompactionBytes: pendingCompactionBytes!,
+        stalled: stalled !== 0,
+      }
     } catch (error) {
       throw storageError(error)
     }

@@ -34,9 +34,9 @@ function run(library: string, dir: string, env: Record<string, string>, count: n
     running.stdout.on('data', (chunk: Buffer) => { output += chunk.toString() })
     running.stderr.on('data', (chunk: Buffer) => { errors += chunk.toString() })
     running.on('close', code => {
-      const durable = [...output.matchAll(/^durable (\d+)$/gm)].reduce((max, match) => Math.max(max, Number(match[1])), 0)
-      resolve({ code, durable, errors, trace: readFileSync(trace, { encoding: 'utf8', flag: 'a+' }).split('\n').filter(Boolean),
-        ms: performance.now() - started })
+      const durable = Math.max(0, ...[...output.matchAll(/^durable (\d+)$/gm)].map(match => Number(match[1])))
+      const lines = readFileSync(trace, { encoding: 'utf8', flag: 'a+' }).split('\n').filter(Boolean)
+      resolve({ code, durable, errors, trace: lines, ms: performance.now() - started })
     })
   })
 }

@@ -69,10 +69,12 @@ const del = (...keys: string[]): Uint8Array => {
   for (const name of keys) batch.del(Cf.Default, key(name))
   return batch.finish()
 }
-const show = (page: ScanPage): string => page.rows.map(row => `${text(row.key)}=${text(row.value)}`).join(' ') + (page.more ? ' …' : '')
+const show = (page: ScanPage): string =>
+  page.rows.map(row => `${text(row.key)}=${text(row.value)}`).join(' ') + (page.more ? ' …' : '')
 const all = (reader: EngineReader, cf: Cf = Cf.Default, reverse = false): string =>
   show(reader.scan({ cf, start: emptyBytes, end: emptyBytes, rowsMax: 1000, bytesMax: 1 << 20, reverse }))
-const range = (reader: EngineReader, start: string, end: string, rowsMax: number, bytesMax: number, reverse = false, keysOnly = false): string =>
+const range = (reader: EngineReader, start: string, end: string, rowsMax: number, bytesMax: number,
+  reverse = false, keysOnly = false): string =>
   show(reader.scan({ cf: Cf.Default, start: key(start), end: key(end), rowsMax, bytesMax, reverse, keysOnly }))
 
 for (const [name, make] of [['RocksEngine', rocks], ['MemEngine', memory]] as const) {
@@ -103,7 +105,8 @@ for (const [name, make] of [['RocksEngine', rocks], ['MemEngine', memory]] as co
       engine.write(new BatchWriter().put(Cf.Default, key('z'), key('9')).deleteRange(Cf.Default, key('c'), emptyBytes)
         .put(Cf.Default, key('zz'), key('8')).finish())
       t.equal(all(engine), 'a=0 zz=8', 'an empty end is no bound')
-      engine.write(new BatchWriter().deleteRange(Cf.Default, key('z'), key('a')).deleteRange(Cf.Default, key('a'), key('a')).finish())
+      engine.write(new BatchWriter().deleteRange(Cf.Default, key('z'), key('a'))
+        .deleteRange(Cf.Default, key('a'), key('a')).finish())
       t.equal(all(engine), 'a=0 zz=8', 'an empty range deletes nothing')
       engine.write(new BatchWriter().deleteRange(Cf.Default, emptyBytes, emptyBytes).finish())
       t.equal(all(engine), '')
@@ -111,7 +114,8 @@ for (const [name, make] of [['RocksEngine', rocks], ['MemEngine', memory]] as co
 
     check('a malformed batch is rejected whole', (t, { engine }) => {
       const good = put('a=1')
-      const bad = [good.subarray(0, good.length - 1), Uint8Array.of(...good, 1, 0), Uint8Array.of(...good, 9, ...good.subarray(1)),
+      const bad = [good.subarray(0, good.length - 1), Uint8Array.of(...good, 1, 0),
+        Uint8Array.of(...good, 9, ...good.subarray(1)),
         Uint8Array.of(...good, 1, 7, ...good.subarray(2))]
       for (const batch of bad) t.throws(() => engine.write(batch), { code: 'invalid' })
       t.equal(engine.get(Cf.Default, key('a')), undefined)
@@ -139,7 +143,9 @@ for (const [name, make] of [['RocksEngine', rocks], ['MemEngine', memory]] as co
       const values = engine.multiGet(Cf.Default, [key('big8'), key('no'), key('big1')])
       t.same([values[0]![299_999], values[1], values[2]![0], values[2]!.length], [8, undefined, 1, 300_000])
       for (const reverse of [false, true]) {
-        const page = engine.scan({ cf: Cf.Default, start: key('big'), end: key('bih'), rowsMax: 100, bytesMax: 1e9, reverse })
+        const page = engine.scan({
+          cf: Cf.Default, start: key('big'), end: key('bih'), rowsMax: 100, bytesMax: 1e9, reverse,
+        })
         t.equal(page.rows.map(row => row.value[1234]).join(''), reverse ? '876543210' : '012345678')
         t.notOk(page.more)
       }
@@ -262,7 +268,9 @@ for (const [name, make] of [['RocksEngine', rocks], ['MemEngine', memory]] as co
       const rows = 2000
       for (let i = 0; i < rows; i += 100) {
         const batch = new BatchWriter()
-        for (let j = i; j < i + 100; j++) batch.put(Cf.Default, key(`m${String(j).padStart(6, '0')}`), new Uint8Array(5000).fill(j))
+        for (let j = i; j < i + 100; j++) {
+          batch.put(Cf.Default, key(`m${String(j).padStart(6, '0')}`), new Uint8Array(5000).fill(j))
+        }
         engine.write(batch.finish())
       }
       await flushed(engine)
@@ -281,7 +289,9 @@ for (const [name, make] of [['RocksEngine', rocks], ['MemEngine', memory]] as co
     check('keys of the write family: filters see them without their timestamp', async (t, { engine }) => {
       const at = (name: string, ts: number): Uint8Array => Uint8Array.of(...key(name), 0, 0, 0, 0, 0, 0, 0, ts)
       const batch = new BatchWriter()
-      for (const [name, ts] of [['a', 1], ['a', 9], ['ab', 5], ['b', 2]] as const) batch.put(Cf.Write, at(name, ts), key(`${name}${ts}`))
+      for (const [name, ts] of [['a', 1], ['a', 9], ['ab', 5], ['b', 2]] as const) {
+        batch.put(Cf.Write, at(name, ts), key(`${name}${ts}`))
+      }
       engine.write(batch.put(Cf.Write, key('x'), key('short')).finish())
       for (let round = 0; round < 2; round++) {
         t.equal(text(engine.get(Cf.Write, at('a', 9))), 'a9')
@@ -298,7 +308,8 @@ for (const [name, make] of [['RocksEngine', rocks], ['MemEngine', memory]] as co
 }
 
 void t.test('a batch reads back as it was written', t => {
-  const batch = new BatchWriter().put(Cf.Lock, key('k'), key('v')).del(Cf.Write, key('d')).deleteRange(Cf.Raft, key('a'), emptyBytes)
+  const batch = new BatchWriter().put(Cf.Lock, key('k'), key('v')).del(Cf.Write, key('d'))
+    .deleteRange(Cf.Raft, key('a'), emptyBytes)
     .add(17, Cf.Default, key('cas'), key('x'))
   t.equal(batch.count, 4)
   const bytes = batch.finish()

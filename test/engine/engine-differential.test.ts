@@ -43,7 +43,9 @@ class Pair {
   readonly memory = new MemEngine({ defer: run => setImmediate(run) })
   snapshots: [EngineSnapshot, EngineSnapshot][] = []
 
-  constructor(readonly random: Dice) { this.rocks = openRocksEngine({ path: this.#folder.path, memtableBytes: 64 << 20 }) }
+  constructor(readonly random: Dice) {
+    this.rocks = openRocksEngine({ path: this.#folder.path, memtableBytes: 64 << 20 })
+  }
 
   batch(count: number): Uint8Array {
     const { random } = this
@@ -106,7 +108,8 @@ class Pair {
   }
 
   releaseOne(): void {
-    for (const snapshot of this.snapshots.splice(this.random.below(this.snapshots.length), 1)[0] ?? []) snapshot.release()
+    const pair = this.snapshots.splice(this.random.below(this.snapshots.length), 1)[0] ?? []
+    for (const snapshot of pair) snapshot.release()
   }
 
   crash(): void {
@@ -131,7 +134,8 @@ function differs(rocks: EngineReader, memory: EngineReader, options: ScanOptions
   const [left, right] = [rocks.scan(options), memory.scan(options)]
   const equal = left.more === right.more && left.rows.length === right.rows.length &&
     left.rows.every((row, i) => same(row.key, right.rows[i]!.key) && same(row.value, right.rows[i]!.value))
-  return equal ? undefined : `scan ${JSON.stringify({ ...options, start: toHex(options.start), end: toHex(options.end) })}: ` +
+  const asked = JSON.stringify({ ...options, start: toHex(options.start), end: toHex(options.end) })
+  return equal ? undefined : `scan ${asked}: ` +
     `${left.rows.length} more=${left.more} against ${right.rows.length} more=${right.more}`
 }
 
@@ -139,7 +143,8 @@ function differs(rocks: EngineReader, memory: EngineReader, options: ScanOptions
 function differsAnywhere(rocks: EngineReader, memory: EngineReader): string | undefined {
   for (const cf of families) {
     for (const reverse of [false, true]) {
-      const found = differs(rocks, memory, { cf, start: emptyBytes, end: emptyBytes, rowsMax: 1e6, bytesMax: 1e9, reverse })
+      const options = { cf, start: emptyBytes, end: emptyBytes, rowsMax: 1e6, bytesMax: 1e9, reverse }
+      const found = differs(rocks, memory, options)
       if (found !== undefined) return found
     }
   }
@@ -175,9 +180,10 @@ async function run(t: Test, seed: number): Promise<number> {
   return pair.operations
 }
 
-const persisted = (engine: Engine, key: Uint8Array): string => families.map(cf => hex(engine.getPersisted(cf, key))).join()
+const persisted = (engine: Engine, key: Uint8Array): string =>
+  families.map(cf => hex(engine.getPersisted(cf, key))).join()
 
-void t.test('a million operations leave no difference', { timeout: 120_000 }, async t => {
+void t.test('a million operations leave no difference', { timeout: 300_000 }, async t => {
   let operations = 0
   for (const seed of [1, 2, 3, 0xbeef]) operations += await run(t, seed)
   t.ok(operations >= operationsMin, `${operations} operations`)

@@ -32,7 +32,8 @@ export function crashRocks(engine: Engine): void {
 
 export const region = (id: number): RegionId => regionId(id)
 export const entry = (index: number, inTerm: number, data: string | Uint8Array = `e${index}`): Entry => ({
-  term: term(inTerm), index: logIndex(index), type: EntryType.Normal, data: typeof data === 'string' ? utf8(data) : data,
+  term: term(inTerm), index: logIndex(index), type: EntryType.Normal,
+  data: typeof data === 'string' ? utf8(data) : data,
 })
 export const entries = (from: number, to: number, inTerm: number, bytes = 8): Entry[] =>
   Array.from({ length: to - from + 1 }, (_, i) => entry(from + i, inTerm, `${from + i}:${inTerm}`.padEnd(bytes, '.')))

@@ -47,7 +47,9 @@ function engineBatch(n: number): Uint8Array {
 }
 
 async function main(dir: string, mode: string | undefined, count: number): Promise<void> {
-  const log = openNativeRaftLog({ dir: join(dir, 'log'), segmentBytes: 32 << 10, cacheBytesMax: 16 << 10, idleMarkMs: 3 })
+  const log = openNativeRaftLog({
+    dir: join(dir, 'log'), segmentBytes: 32 << 10, cacheBytesMax: 16 << 10, idleMarkMs: 3,
+  })
   const engine = openRocksEngine({ path: join(dir, 'db'), memtableBytes: 1 << 20 })
   let n = Math.max(lastOf(log), Number(Buffer.from(engine.get(Cf.Raft, Buffer.from('n')) ?? []).toString()))
   writeSync(1, 'open\n')

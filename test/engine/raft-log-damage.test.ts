@@ -13,7 +13,8 @@ const segmentBytes = 16 << 10
 const groupHeaderBytes = 56
 const magic = 0x3147524b
 
-const open = (dir: string, idleMarkMs = 0): RaftLog => openNativeRaftLog({ dir, segmentBytes, idleMarkMs, cacheBytesMax: 0 })
+const open = (dir: string, idleMarkMs = 0): RaftLog =>
+  openNativeRaftLog({ dir, segmentBytes, idleMarkMs, cacheBytesMax: 0 })
 
 interface Group {
   readonly file: string
@@ -71,7 +72,7 @@ function forgetDurable(bytes: Buffer, at: number): void {
   bytes.writeUInt32LE(addon.crc32c(bytes.subarray(at + 8, at + groupHeaderBytes)), at + 4)
 }
 
-/** Three batches; the last one has four records of three regions. @returns the descriptions with and without the last */
+/** Three batches; the last one has four records of three regions. @returns what it says with and without the last */
 async function build(log: RaftLog): Promise<{ without: string; whole: string }> {
   await durable(log, batch => {
     batch.entries(region(1), entries(1, 3, 1))
@@ -105,7 +106,7 @@ async function livesOn(dir: string, allowed: readonly string[]): Promise<string 
   return later === now ? undefined : `after reopening ${later} instead of ${now}`
 }
 
-void t.test('a tail cut or garbled at any byte costs its batch at most, and nothing before', { timeout: 60_000 }, async t => {
+void t.test('a tail cut or garbled at any byte costs at most its batch', { timeout: 60_000 }, async t => {
   const folder = temporaryFolder()
   const dir = join(folder.path, 'log')
   const copy = join(folder.path, 'copy')
@@ -134,7 +135,7 @@ void t.test('a tail cut or garbled at any byte costs its batch at most, and noth
   folder.remove()
 })
 
-void t.test('one changed byte before the durable end is an error that names the region, at every byte', { timeout: 60_000 }, async t => {
+void t.test('a changed byte before the durable end is an error that names the region', { timeout: 60_000 }, async t => {
   const folder = temporaryFolder()
   const dir = join(folder.path, 'log')
   const copy = join(folder.path, 'copy')
@@ -154,7 +155,8 @@ void t.test('one changed byte before the durable end is an error that names the 
       await opened.close()
     } catch (error) {
       if (!(error instanceof LogCorruptionError)) throw error
-      if (!error.regions.includes(region(1)) && !error.everyRegion) t.fail(`does not name region 1 at ${at}: ${error.message}`)
+      const named = error.regions.includes(region(1)) || error.everyRegion
+      if (!named) t.fail(`region 1 is not named at ${at}: ${error.message}`)
       told++
     }
   }
@@ -168,7 +170,10 @@ void t.test('holes of other shapes are told', async t => {
   const dir = join(folder.path, 'log')
   const copy = join(folder.path, 'copy')
   const log = open(dir)
-  for (let i = 1; i <= 60; i++) await durable(log, batch => batch.entries(region(1 + i % 2), entries(Math.ceil(i / 2), Math.ceil(i / 2), 1, 900)))
+  for (let i = 2; i <= 61; i++) {
+    const index = Math.floor(i / 2)
+    await durable(log, batch => batch.entries(region(1 + i % 2), entries(index, index, 1, 900)))
+  }
   const whole = describeLog(log)
   const groups = groupsOf(dir)
   const files = [...new Set(groups.map(group => group.file))]
@@ -225,7 +230,8 @@ void t.test('unsynced batches of a dead life never come back', async t => {
   const log = open(dir)
   await durable(log, batch => batch.entries(region(1), entries(1, 2, 1, 100)))
   const sizes = [100, 100, 100, 100]
-  await Promise.all(sizes.map((bytes, i) => durable(log, batch => batch.entries(region(1), entries(3 + i, 3 + i, 1, bytes)))))
+  await Promise.all(sizes.map((bytes, i) =>
+    durable(log, batch => batch.entries(region(1), entries(3 + i, 3 + i, 1, bytes)))))
   copyLog(dir, copy)
   await log.close()
   const torn = groupsOf(copy).filter(group => group.records > 0)[1]!

@@ -9,7 +9,8 @@ const source = fileURLToPath(new URL('../../../test/engine/shim/fault-io.c', imp
 /** @returns the path to name in LD_PRELOAD */
 export function buildShim(folder: string): string {
   const library = join(folder, 'fault-io.so')
-  const result = spawnSync('cc', ['-shared', '-fPIC', '-O1', '-Wall', '-o', library, source, '-ldl'], { encoding: 'utf8' })
+  const args = ['-shared', '-fPIC', '-O1', '-Wall', '-o', library, source, '-ldl']
+  const result = spawnSync('cc', args, { encoding: 'utf8', env: { ...process.env, LD_PRELOAD: '' } })
   if (result.status !== 0) throw new Error(`the fault shim does not compile: ${result.stderr}`)
   return library
 }

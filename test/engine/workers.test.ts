@@ -25,7 +25,9 @@ const ended = (worker: Worker): Promise<number> => new Promise(resolve => worker
 
 function fill(engine: RocksEngine, from: number, to: number): void {
   const batch = new BatchWriter()
-  for (let i = from; i < to; i++) batch.put(Cf.Default, Buffer.from(`k${String(i).padStart(8, '0')}`), Buffer.alloc(100, i))
+  for (let i = from; i < to; i++) {
+    batch.put(Cf.Default, Buffer.from(`k${String(i).padStart(8, '0')}`), Buffer.alloc(100, i))
+  }
   engine.write(batch.finish())
 }
 
@@ -39,11 +41,14 @@ void t.test('workers share the engine and its snapshots', async t => {
   fill(engine, 0, rows)
   const snapshot = engine.snapshot()
   fill(engine, rows, rows + 10)
-  const counts = await Promise.all([snapshot.id, 0].map(id => message(start({ path, kind: 'count', snapshot: id, cancelToken: 0 }))))
+  const counts = await Promise.all([snapshot.id, 0].map(id =>
+    message(start({ path, kind: 'count', snapshot: id, cancelToken: 0 }))))
   t.same(counts, [rows, rows + 10])
   snapshot.release()
   const worker = start({ path, kind: 'count', snapshot: snapshot.id, cancelToken: 0 })
+  const gone = ended(worker)
   await t.rejects(message(worker), { code: 'closed' }, 'a released snapshot is not there for workers either')
+  await gone // its reference is given back when the thread's environment ends, after the error event
   t.throws(() => engine.getAt(12345, Cf.Default, Buffer.from('k')), { code: 'closed' })
   t.equal(references(engine), 1)
   await engine.close()
@@ -144,7 +149,8 @@ void t.test('open, use and close many times: memory, handles and threads stay', 
       addon.cursorNext(engine.handle, cursor, 100, 1e6, 0)
       addon.cursorClose(engine.handle, cursor)
       snapshot.release()
-      engine.submit(new BatchWriter().put(Cf.Lock, Buffer.from('x'), Buffer.alloc(i % 50 === 0 ? 40_000 : 40)).finish(), () => {})
+      const value = Buffer.alloc(i % 50 === 0 ? 40_000 : 40)
+      engine.submit(new BatchWriter().put(Cf.Lock, Buffer.from('x'), value).finish(), () => {})
       if (i % 50 === 0) {
         await flushed(engine)
         const other = openRocksEngine({ path: join(folder.path, 'other') })
