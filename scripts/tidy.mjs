@@ -8,7 +8,9 @@ import ts from 'typescript'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const fileLinesMax = 500
-const lineCharsMax = 120
+/** The aim is 110 (STYLE); these are the walls. */
+const lineCharsMax = 140
+const lineCharsMaxOutside = 160
 const functionLinesMax = 70
 const findings = []
 const find = (path, line, text) => findings.push(`${relative(root, path)}:${line}  ${text}`)
@@ -119,7 +121,7 @@ function checkWords(path, inRoom, text, source) {
 function checkSizes(path, text, source, isSource) {
   const lines = text.split('\n')
   if (isSource && lines.length - 1 > fileLinesMax) find(path, 1, `${lines.length - 1} lines; a file is one idea, at most ${fileLinesMax} lines`)
-  lines.forEach((line, at) => { if (line.length > lineCharsMax) find(path, at + 1, `${line.length} characters`) })
+  lines.forEach((line, at) => { if (line.length > (isSource ? lineCharsMax : lineCharsMaxOutside)) find(path, at + 1, `${line.length} characters`) })
   if (!isSource) return
   const visit = node => {
     if (ts.isFunctionLike(node) && node.body) {
@@ -137,6 +139,8 @@ function checkReadmes() {
     if (!room.isDirectory()) continue
     const readme = join(root, 'src', room.name, 'README.md')
     if (room.name === 'common') continue
+    const files = tsFiles(join(root, 'src', room.name)).map(path => relative(join(root, 'src', room.name), path))
+    if (files.every(path => path === 'api.ts')) continue // a room of which only the door stands
     if (!existsSync(readme)) find(join(root, 'src', room.name), 0, 'the room has no README.md')
     else if (readFileSync(readme, 'utf8').split('\n').length > 80) find(readme, 0, 'a room README is at most 80 lines')
   }

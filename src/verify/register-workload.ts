@@ -1,4 +1,4 @@
-import { HistoryRecorder } from './history.js'
+import type { HistoryRecorder } from './history.js'
 
 /** What the workload needs of a raw client. The library's RawClient fits. */
 export interface RegisterClient {

@@ -5,8 +5,8 @@ import { regionContains, regionCovers, sameEpoch } from '../../src/common/region
 import type { Region } from '../../src/common/region.js'
 import { err, ok } from '../../src/common/result.js'
 import type { Result } from '../../src/common/result.js'
-import { BatchOp, Cf } from '../../src/engine/api.js'
-import type { EngineReader, Row, ScanOptions, ScanPage } from '../../src/engine/api.js'
+import { BatchOp } from '../../src/engine/api.js'
+import type { EngineReader, Row, ScanOptions, ScanPage , Cf } from '../../src/engine/api.js'
 import { rawEvaluator } from '../../src/rawkv/evaluator.js'
 import { toHex } from '../../src/common/bytes.js'
 import type { KeyRange, RegionStore, RegionView } from '../../src/store/api.js'
@@ -36,7 +36,6 @@ export class MapReader implements EngineReader {
 
 /** One store, all its regions led here; applies at once and answers in the same turn. */
 export class FakeStore implements RegionStore {
-  readonly reader = new MapReader()
   isBusy = false
   nowMs = 1_000_000
   reads = 0
@@ -44,10 +43,13 @@ export class FakeStore implements RegionStore {
   /** Answers instead of the next operations, first in first out. */
   readonly failures: ServerError[] = []
 
-  constructor(public regions: readonly Region[]) {}
+  /** Asked before the region is looked at. */
+  gate: (context: RequestContext) => ServerError | undefined = () => undefined
+
+  constructor(public regions: readonly Region[], readonly reader = new MapReader()) {}
 
   #region(context: RequestContext, range: KeyRange): Result<Region, ServerError> {
-    const failure = this.failures.shift()
+    const failure = this.failures.shift() ?? this.gate(context)
     if (failure) return err(failure)
     const region = this.regions.find(one => one.regionId === context.regionId)
     if (!region) return err({ kind: 'RegionNotFound', regionId: context.regionId })
