@@ -36,6 +36,7 @@ bool WriteFully(int fd, const uint8_t* from, uint64_t bytes, uint64_t offset) {
   while (bytes > 0) {
     const ssize_t count = pwrite(fd, from, bytes, static_cast<off_t>(offset));
     if (count < 0 && errno == EINTR) continue;
+    if (count == 0) errno = EIO;
     if (count <= 0) return false;
     from += count;
     offset += static_cast<uint64_t>(count);
@@ -288,7 +289,10 @@ bool LogWriter::MakeSpare(std::unique_lock<std::mutex>& lock) {
   const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   bool whole = fd >= 0;
   for (uint64_t at = 0; whole && at < options_.segmentBytes; at += Zeros().size()) {
-    whole = WriteFully(fd, Zeros().data(), std::min<uint64_t>(Zeros().size(), options_.segmentBytes - at), at) && fdatasync(fd) == 0;
+    const uint64_t count = std::min<uint64_t>(Zeros().size(), options_.segmentBytes - at);
+    whole = WriteFully(fd, Zeros().data(), count, at) && fdatasync(fd) == 0;
+    // No room is no reason to die: the writer finds out when it needs some. A broken disk is one.
+    if (!whole && errno != ENOSPC && errno != EDQUOT) Die("spare " + path, errno);
     lock.lock();
     whole = whole && !preparerStops_;
     lock.unlock();

@@ -15,7 +15,8 @@ import { EntryType } from '../../src/raft/types.js'
 const rows = 200_000
 const valueBytes = 256
 const value = Buffer.alloc(valueBytes, 7)
-const keyOf = (i: number): Buffer => Buffer.from(`user${String((i * 2_654_435_761) % 4_294_967_296).padStart(12, '0')}`)
+const keyOf = (i: number): Buffer =>
+  Buffer.from(`user${String((i * 2_654_435_761) % 4_294_967_296).padStart(12, '0')}`)
 
 function fill(engine: RocksEngine): Promise<void> {
   for (let i = 0; i < rows; i += 1000) {
