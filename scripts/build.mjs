@@ -23,6 +23,8 @@ function sweep(folder, wanted) {
   if (!existsSync(folder)) return
   for (const entry of readdirSync(folder)) {
     const path = join(folder, entry)
+    // A map goes with its script, which may have come first.
+    if (!existsSync(path)) continue
     if (statSync(path).isDirectory()) sweep(path, wanted)
     else if (path.endsWith('.js') && !wanted.has(path)) {
       rmSync(path)
