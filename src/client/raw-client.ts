@@ -173,7 +173,8 @@ export class RawClient {
     if (range.start === undefined && range.end === undefined && range.prefix === undefined) {
       throw new InvalidArgumentError('a delete range needs a bound; prefix: \'\' stands for all keys')
     }
-    let { start, end } = toWireRange(this.#keyspace, range)
+    const { start: first, end } = toWireRange(this.#keyspace, range)
+    let start = first
     const settings = this.#settings(writeKind(options), options)
     for (let regions = 0; compareBytes(start, end) < 0; regions++) {
       const from = start

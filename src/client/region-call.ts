@@ -8,9 +8,10 @@ import type { RequestContext, RpcName, Requests, Responses } from '../wire/messa
 import { Backoff } from './backoff.js'
 import type { BackoffKind } from './backoff.js'
 import {
-  AbortedError, ClosedError, ClusterMismatchError, InvalidArgumentError, KarstError, LimitExceededError, PdUnreachableError,
-  TimeoutError, UndeterminedError, UnsupportedError,
+  AbortedError, ClosedError, ClusterMismatchError, InvalidArgumentError, LimitExceededError, PdUnreachableError, TimeoutError,
+  UndeterminedError, UnsupportedError,
 } from './errors.js'
+import type { KarstError } from './errors.js'
 import type { RegionCache, Route } from './region-cache.js'
 import { reactTo } from './region-errors.js'
 import type { Reaction } from './region-errors.js'
