@@ -1,0 +1,166 @@
+import { nearest } from './did-you-mean.js'
+import { parseField } from './fields.js'
+import type { Field, Schema, Value } from './fields.js'
+import { readToml } from './toml.js'
+import type { TomlEntry } from './toml.js'
+
+export interface ConfigMistake {
+  /** `karst.toml:12:3`, `--addr`, or the key for relations between defaults. */
+  readonly where: string
+  readonly text: string
+}
+
+export interface ConfigInput {
+  readonly file?: { readonly path: string; readonly text: string }
+  /** Flags that were given, by their long name without dashes. They win over the file. */
+  readonly flags: Readonly<Record<string, unknown>>
+}
+
+interface Given {
+  readonly value: Value
+  readonly where: string
+}
+
+/** All values of a schema, typed on the way out. */
+export class ConfigValues {
+  readonly #fields: ReadonlyMap<string, Field>
+  readonly #given: ReadonlyMap<string, Given>
+
+  constructor(schema: Schema, given: ReadonlyMap<string, Given>) {
+    this.#fields = new Map(schema.fields.map(field => [field.key, field]))
+    this.#given = given
+  }
+
+  /** The value in force. An unknown key is our bug. */
+  value(key: string): Value {
+    const given = this.#given.get(key)
+    if (given !== undefined) return given.value
+    const field = this.#fields.get(key)
+    if (field === undefined) throw new Error(`configuration key ${key} is not in the schema`)
+    return field.default
+  }
+
+  number(key: string): number { return this.value(key) as number }
+  text(key: string): string { return this.value(key) as string }
+  boolean(key: string): boolean { return this.value(key) as boolean }
+  list(key: string): readonly string[] { return this.value(key) as readonly string[] }
+  labels(key: string): Readonly<Record<string, string>> { return this.value(key) as Readonly<Record<string, string>> }
+  isGiven(key: string): boolean { return this.#given.has(key) }
+
+  /** Everything in force, by outside name, for /config. */
+  all(): Record<string, Value> {
+    return Object.fromEntries([...this.#fields.keys()].map(key => [key, this.value(key)]))
+  }
+}
+
+export type Loaded =
+  | { readonly ok: true; readonly values: ConfigValues }
+  | { readonly ok: false; readonly mistakes: readonly ConfigMistake[] }
+
+/** Reads the file, then the flags over it; checks every key, value and relation; reports all mistakes together. */
+export function loadConfig(schema: Schema, input: ConfigInput): Loaded {
+  const mistakes: ConfigMistake[] = []
+  const given = new Map<string, Given>()
+  const broken = new Set<string>()
+  if (input.file !== undefined) readFile(schema, input.file, given, broken, mistakes)
+  for (const field of schema.fields) {
+    if (field.flag === undefined || input.flags[field.flag] === undefined) continue
+    const where = `--${field.flag}`
+    const parsed = parseField(field, input.flags[field.flag])
+    if ('value' in parsed) {
+      given.set(field.key, { value: parsed.value, where })
+      broken.delete(field.key)
+    } else {
+      mistakes.push({ where, text: `${where} ${parsed.mistake}` })
+      broken.add(field.key)
+    }
+  }
+  const values = new ConfigValues(schema, given)
+  checkRules(schema, values, given, broken, mistakes)
+  return mistakes.length === 0 ? { ok: true, values } : { ok: false, mistakes }
+}
+
+function readFile(
+  schema: Schema, file: { readonly path: string; readonly text: string }, given: Map<string, Given>,
+  broken: Set<string>, mistakes: ConfigMistake[],
+): void {
+  const toml = readToml(file.text)
+  for (const { place, text } of toml.mistakes) {
+    mistakes.push({ where: `${file.path}:${place.line}:${place.column}`, text: `not TOML: ${text}` })
+  }
+  for (const entry of toml.entries.flatMap(entry => flatten(schema, entry))) {
+    const key = entry.path.join('.')
+    const where = `${file.path}:${entry.place.line}:${entry.place.column}`
+    const field = schema.fields.find(one => one.key === key)
+    if (field === undefined) {
+      mistakes.push({ where, text: unknownKey(schema, key) })
+      continue
+    }
+    const parsed = parseField(field, entry.value)
+    if ('value' in parsed) given.set(key, { value: mergeLabels(given.get(key)?.value, parsed.value), where })
+    else {
+      mistakes.push({ where, text: `${key} ${parsed.mistake}` })
+      broken.add(key)
+    }
+  }
+  mistakes.sort((left, right) => lineOf(left) - lineOf(right))
+}
+
+const lineOf = (mistake: ConfigMistake): number => Number(/:(\d+):\d+$/.exec(mistake.where)?.[1] ?? 0)
+
+/** `server.labels.zone = "a"` belongs to the field `server.labels`; an inline table of another name is its keys. */
+function flatten(schema: Schema, entry: TomlEntry): TomlEntry[] {
+  const labels = schema.fields.find(field => field.kind === 'labels' && isPrefix(field.key.split('.'), entry.path))
+  if (labels !== undefined) return [entry.path.length === labels.key.split('.').length ? entry : wrap(entry, labels)]
+  if (!isTable(entry.value)) return [entry]
+  return Object.entries(entry.value).flatMap(([name, value]) =>
+    flatten(schema, { path: [...entry.path, name], value, place: entry.place }))
+}
+
+const isTable = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date)
+
+const isPrefix = (prefix: readonly string[], path: readonly string[]): boolean =>
+  prefix.length <= path.length && prefix.every((part, at) => path[at] === part)
+
+function wrap(entry: TomlEntry, field: Field): TomlEntry {
+  const depth = field.key.split('.').length
+  return { path: entry.path.slice(0, depth), value: { [entry.path.slice(depth).join('.')]: entry.value }, place: entry.place }
+}
+
+function unknownKey(schema: Schema, key: string): string {
+  const known = schema.fields.map(field => field.key)
+  const last = key.substring(key.lastIndexOf('.') + 1)
+  const elsewhere = known.filter(one => one.endsWith(`.${last}`) || one === last)
+  const meant = elsewhere.length === 1 ? elsewhere[0] : nearest(key, known)
+  return `unknown key ${key}${meant === undefined ? '' : `; did you mean ${meant}?`}`
+}
+
+function checkRules(
+  schema: Schema, values: ConfigValues, given: ReadonlyMap<string, Given>, broken: ReadonlySet<string>,
+  mistakes: ConfigMistake[],
+): void {
+  for (const rule of schema.rules) {
+    if (rule.keys.some(key => broken.has(key))) continue
+    const text = rule.check(key => values.number(key))
+    if (text === undefined) continue
+    const wheres = rule.keys.flatMap(key => given.get(key)?.where ?? [])
+    mistakes.push({ where: wheres[0] ?? rule.keys[0] ?? '', text })
+  }
+}
+
+/** Several label entries of one table make one value. */
+function mergeLabels(left: Value | undefined, right: Value): Value {
+  return typeof left === 'object' && !Array.isArray(left) && typeof right === 'object' && !Array.isArray(right)
+    ? { ...left, ...right } : right
+}
+
+/** The schema for machines and people: `--config-info json`. */
+export function describeSchema(schema: Schema): readonly Record<string, unknown>[] {
+  return schema.fields.map(field => ({
+    name: field.key, type: field.kind, default: field.default, description: field.doc,
+    ...(field.min === undefined ? {} : { min: field.min }), ...(field.max === undefined ? {} : { max: field.max }),
+    ...(field.choices === undefined ? {} : { choices: field.choices }),
+    ...(field.flag === undefined ? {} : { flag: `--${field.flag}` }),
+  }))
+}

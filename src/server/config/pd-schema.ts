@@ -1,0 +1,124 @@
+import { defaultPdConfig } from '../../pd/config.js'
+import type { PdConfig } from '../../pd/config.js'
+import { logFields } from './common-fields.js'
+import type { Field, Rule, Schema } from './fields.js'
+import type { ConfigValues } from './load.js'
+
+const second = 1_000
+const minute = 60 * second
+const initial = defaultPdConfig
+
+const memberFields: readonly Field[] = [
+  { key: 'name', kind: 'text', default: 'pd', flag: 'name', doc: 'Name of this member; its place in initial-cluster.' },
+  {
+    key: 'client-urls', kind: 'urls', default: ['http://127.0.0.1:2379'], flag: 'client-urls',
+    doc: 'Where clients and stores reach this member; HTTP for people and /metrics is on the same port. Port 0: any free one.',
+  },
+  {
+    key: 'advertise-client-urls', kind: 'urls', default: [], flag: 'advertise-client-urls',
+    doc: 'The client URLs that others are told. Empty: client-urls.',
+  },
+  {
+    key: 'peer-urls', kind: 'urls', default: ['http://127.0.0.1:2380'], flag: 'peer-urls',
+    doc: 'Where other members reach this one. Not listened on while there is only one member.',
+  },
+  {
+    key: 'status-addr', kind: 'address', default: '', flag: 'status-addr',
+    doc: 'HTTP for /status, /ready, /metrics and /pd/api/v1. Empty: the port of the peer URL.',
+  },
+  {
+    key: 'initial-cluster', kind: 'text', default: '', flag: 'initial-cluster',
+    doc: 'All members: pd-1=http://10.0.0.1:2380,pd-2=http://10.0.0.2:2380. Empty: this one alone.',
+  },
+  {
+    key: 'data-dir', kind: 'text', default: './karst-data/pd', flag: 'data-dir',
+    doc: 'Folder of the state of PD. One member, one folder.',
+  },
+]
+
+const stateFields: readonly Field[] = [
+  { key: 'tick-interval', kind: 'duration', default: initial.tickMs, min: 10, max: 10 * second, doc: 'The unit of raft time of PD.' },
+  {
+    key: 'election-interval', kind: 'duration', default: initial.electionTicks * initial.tickMs, min: 50, max: 10 * minute,
+    doc: 'A member that heard nothing for this long to twice as long stands for election.',
+  },
+  {
+    key: 'lease', kind: 'duration', default: initial.leaseMs, min: 10, max: minute,
+    doc: 'How long a confirmed leader answers without asking the others.',
+  },
+  {
+    key: 'tso-save-interval', kind: 'duration', default: initial.saveIntervalMs, min: 100, max: minute,
+    doc: 'How far the durable bound of timestamps runs ahead of the clock.',
+  },
+  {
+    key: 'schedule.max-store-down-time', kind: 'duration', default: initial.maxStoreDownMs, min: second, max: 7 * 24 * 60 * minute,
+    doc: 'Silence of a store after which its replicas are rebuilt elsewhere.',
+  },
+  {
+    key: 'schedule.replica-schedule-limit', kind: 'integer', default: initial.replicaScheduleLimit, min: 0, max: 10_000,
+    doc: 'Replica changes under way at a time. 0: none, PD repairs nothing.',
+  },
+  {
+    key: 'schedule.patrol-region-interval', kind: 'duration', default: initial.patrolMs, min: 10, max: minute,
+    doc: 'How often PD looks for lost stores and stale operators.',
+  },
+  {
+    key: 'replication.max-replicas', kind: 'integer', default: initial.maxReplicas, min: 1, max: 15,
+    doc: 'Replicas of each region. Odd numbers; 3 survives the loss of one store, 5 of two.',
+  },
+  {
+    key: 'replication.location-labels', kind: 'list', default: initial.locationLabels,
+    doc: 'Labels of stores, most general first; replicas of a region are put where these differ.',
+  },
+]
+
+const rules: readonly Rule[] = [
+  {
+    keys: ['election-interval', 'tick-interval'],
+    check: value => value('election-interval') >= value('tick-interval') * (initial.heartbeatTicks + 1) ? undefined
+      : `election-interval must be at least ${initial.heartbeatTicks + 1} tick-intervals`,
+  },
+  {
+    keys: ['lease', 'tick-interval'],
+    check: value => (initial.leaseTicks - 1) * value('tick-interval') >= value('lease') * 1.1 ? undefined
+      : `lease must be 10 % shorter than ${initial.leaseTicks - 1} tick-intervals`,
+  },
+  {
+    keys: ['tso-save-interval', 'tick-interval'],
+    check: value => value('tso-save-interval') >= 4 * value('tick-interval') ? undefined
+      : 'tso-save-interval must be at least four tick-intervals',
+  },
+  {
+    keys: ['schedule.max-store-down-time'],
+    check: value => value('schedule.max-store-down-time') >= initial.storeDisconnectMs ? undefined
+      : `schedule.max-store-down-time must be at least ${initial.storeDisconnectMs / 1000}s`,
+  },
+]
+
+export const pdSchema: Schema = { program: 'karst pd', fields: [...memberFields, ...stateFields, ...logFields], rules }
+
+export interface PdSettings {
+  readonly name: string
+  readonly clientUrls: readonly string[]
+  readonly advertiseClientUrls: readonly string[]
+  readonly peerUrls: readonly string[]
+  readonly statusAddress: string
+  readonly initialCluster: string
+  readonly dataDir: string
+  readonly config: Partial<PdConfig>
+}
+
+export function pdSettings(values: ConfigValues): PdSettings {
+  const tickMs = values.number('tick-interval')
+  return {
+    name: values.text('name'), clientUrls: values.list('client-urls'), advertiseClientUrls: values.list('advertise-client-urls'),
+    peerUrls: values.list('peer-urls'), statusAddress: values.text('status-addr'), initialCluster: values.text('initial-cluster'),
+    dataDir: values.text('data-dir'),
+    config: {
+      tickMs, electionTicks: Math.round(values.number('election-interval') / tickMs), leaseMs: values.number('lease'),
+      saveIntervalMs: values.number('tso-save-interval'), maxStoreDownMs: values.number('schedule.max-store-down-time'),
+      replicaScheduleLimit: values.number('schedule.replica-schedule-limit'), patrolMs: values.number('schedule.patrol-region-interval'),
+      maxReplicas: values.number('replication.max-replicas'), locationLabels: values.list('replication.location-labels'),
+    },
+  }
+}

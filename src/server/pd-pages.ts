@@ -1,0 +1,56 @@
+import { fromHex } from '../common/bytes.js'
+import { regionId, storeId } from '../common/ids.js'
+import type { PdNode } from '../pd/pd-node.js'
+import { viewCluster, viewExplain, viewHealth, viewMembers, viewOperators, viewRegion, viewRegions, viewStore, viewStores }
+  from '../pd/status-views.js'
+import type { Json } from '../pd/status-views.js'
+import { dashboardHtml } from './dashboard.js'
+import type { StatusPage } from './status-http.js'
+
+const prefix = '/pd/api/v1/'
+
+/** PD's own pages, under the paths of TiKV's PD. */
+export function pdPage(node: PdNode, path: string, query: URLSearchParams): StatusPage | undefined {
+  if (path === '/' || path === '/dashboard') return { kind: 'html', body: dashboardHtml }
+  if (!path.startsWith(prefix)) return undefined
+  const [what = '', kind = '', rest = ''] = path.substring(prefix.length).replace(/\/$/, '').split('/')
+  switch (what) {
+    case 'members': return { kind: 'json', body: viewMembers(node) }
+    case 'health': return { kind: 'json', body: viewHealth(node) }
+    case 'cluster': return { kind: 'json', body: viewCluster(node) }
+    case 'stores': return ofLeader(node, viewStores(node))
+    case 'store': return byId(kind, id => ofLeader(node, viewStore(node, storeId(id))))
+    case 'operators': return ofLeader(node, viewOperators(node))
+    case 'regions': return ofLeader(node, regionsPage(node, query))
+    case 'region': return regionPage(node, kind, rest)
+    default: return undefined
+  }
+}
+
+function regionsPage(node: PdNode, query: URLSearchParams): Json | undefined {
+  const start = fromHex(query.get('key') ?? '') ?? new Uint8Array(0)
+  const limit = Number(query.get('limit') ?? Number.NaN)
+  return Number.isSafeInteger(limit) && limit > 0 ? viewRegions(node, start, limit) : viewRegions(node, start)
+}
+
+function regionPage(node: PdNode, kind: string, rest: string): StatusPage | undefined {
+  if (kind === 'id') return byId(rest, id => ofLeader(node, viewRegion(node, { id: regionId(id) })))
+  if (kind === 'explain') return byId(rest, id => ofLeader(node, viewExplain(node, regionId(id))))
+  if (kind !== 'key') return undefined
+  const key = fromHex(rest)
+  return key === undefined ? bad('the key must be hex') : ofLeader(node, viewRegion(node, { key }))
+}
+
+const bad = (reason: string): StatusPage => ({ kind: 'json', code: 400, body: { error: reason } })
+
+function byId(text: string, page: (id: number) => StatusPage): StatusPage {
+  return /^\d{1,15}$/.test(text) ? page(Number(text)) : bad(`"${text}" is not an id`)
+}
+
+/** What only the leader knows: others say where it is. */
+function ofLeader(node: PdNode, body: Json | undefined): StatusPage {
+  if (body === null) return { kind: 'json', code: 404, body: { error: 'not known to PD' } }
+  if (body !== undefined) return { kind: 'json', body }
+  const leader = node.members().find(member => member.isLeader)
+  return { kind: 'json', code: 503, body: { error: 'this member does not lead PD', leader: leader?.clientUrls ?? null } }
+}

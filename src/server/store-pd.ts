@@ -1,0 +1,119 @@
+import { ignore } from '../common/assert.js'
+import type { Env } from '../common/env.js'
+import type { RegionId } from '../common/ids.js'
+import type { Region } from '../common/region.js'
+import { PdRefusedError } from '../pd/api.js'
+import type { PdClient } from '../pd/api.js'
+import type { StorePd } from '../store/api.js'
+import type { Operator, RegionBeat, SplitIds, StoreMeta, StoreStats } from '../wire/messages.js'
+
+/** One request carries at most this many region heartbeats. */
+const beatsPerRequestMax = 256
+
+export interface StorePdOptions {
+  readonly env: Env
+  readonly pd: PdClient
+  /** Each answer to a store heartbeat brings the addresses of all stores. */
+  readonly onStores: (stores: readonly StoreMeta[]) => void
+  /** PD does not want this store any more: its id is a tombstone. */
+  readonly onRefused: (error: PdRefusedError) => void
+}
+
+/**
+ * What a store asks of PD, over a PdClient. While PD is away heartbeats do not pile up: the newest of each region waits, one
+ * request is under way.
+ */
+export class StorePdAdapter implements StorePd {
+  readonly #options: StorePdOptions
+  #beats = new Map<RegionId, RegionBeat>()
+  #beatsDone: ((operators: readonly Operator[]) => void)[] = []
+  #isBeating = false
+  #stats: StoreStats | undefined
+  #isReporting = false
+  #isClosed = false
+
+  constructor(options: StorePdOptions) { this.#options = options }
+
+  get #pd(): PdClient { return this.#options.pd }
+
+  close(): void {
+    this.#isClosed = true
+    this.#beats.clear()
+    this.#beatsDone = []
+  }
+
+  allocIds(count: number, done: (first: number | undefined) => void): void {
+    this.#ask('AllocId', this.#pd.allocIds(count), done)
+  }
+
+  askSplit(region: Region, count: number, done: (ids: readonly SplitIds[] | undefined) => void): void {
+    this.#ask('AskSplit', this.#pd.askSplit(region, count), done)
+  }
+
+  reportSplit(regions: readonly Region[]): void {
+    this.#ask('ReportSplit', this.#pd.reportSplit(regions), () => {})
+  }
+
+  getRegionById(regionId: RegionId, done: (region: Region | undefined) => void): void {
+    this.#ask('GetRegionById', this.#pd.getRegionById(regionId), route => { done(route?.region) })
+  }
+
+  regionHeartbeat(beats: readonly RegionBeat[], done: (operators: readonly Operator[]) => void): void {
+    if (this.#isClosed) return
+    for (const beat of beats) {
+      this.#beats.delete(beat.region.regionId)
+      this.#beats.set(beat.region.regionId, beat)
+    }
+    this.#beatsDone.push(done)
+    this.#sendBeats()
+  }
+
+  #sendBeats(): void {
+    if (this.#isBeating || this.#isClosed || this.#beats.size === 0) return
+    this.#isBeating = true
+    const beats: RegionBeat[] = []
+    for (const [regionId, beat] of this.#beats) {
+      if (beats.length === beatsPerRequestMax) break
+      beats.push(beat)
+      this.#beats.delete(regionId)
+    }
+    const done = this.#beatsDone
+    this.#beatsDone = []
+    this.#ask('RegionHeartbeat', this.#pd.regionHeartbeat(beats), operators => {
+      this.#isBeating = false
+      // Operators name their region: it does not matter which of the callers gets them.
+      for (let at = 0; at < done.length; at++) done[at]!(at === 0 ? operators ?? [] : [])
+      this.#sendBeats()
+    })
+  }
+
+  storeHeartbeat(stats: StoreStats): void {
+    this.#stats = stats
+    if (this.#isReporting || this.#isClosed) return
+    this.#isReporting = true
+    this.#stats = undefined
+    this.#ask('StoreHeartbeat', this.#pd.storeHeartbeat(stats), stores => {
+      this.#isReporting = false
+      if (stores !== undefined) this.#options.onStores(stores)
+      const newer = this.#stats
+      if (newer !== undefined) this.storeHeartbeat(newer)
+    })
+  }
+
+  #ask<T>(request: string, answer: Promise<T>, done: (value: T | undefined) => void): void {
+    answer.then(
+      value => { if (!this.#isClosed) done(value) },
+      (error: unknown) => {
+        if (this.#isClosed) return ignore(error, 'nobody waits for it any more')
+        const { env } = this.#options
+        if (error instanceof PdRefusedError) {
+          env.log('warn', 'store.pd-refused', { request, reason: error.message })
+          if (request === 'StoreHeartbeat') this.#options.onRefused(error)
+        } else {
+          env.log('debug', 'store.pd-unreachable', { request, reason: String(error) })
+        }
+        done(undefined)
+      },
+    )
+  }
+}
