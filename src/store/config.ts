@@ -1,0 +1,79 @@
+import type { StoreConfig } from './api.js'
+
+const mebibyte = 1 << 20
+
+export const defaultStoreConfig: StoreConfig = {
+  tickMs: 100,
+  heartbeatTicks: 2,
+  electionTicksMin: 15,
+  leaseTicks: 7,
+  leaseMs: 500,
+  raftMessageBytesMax: mebibyte,
+  raftInflightMessagesMax: 256,
+  uncommittedBytesMax: 64 * mebibyte,
+  proposalsPendingMax: 65_536,
+  logGcTickMs: 1_000,
+  logGcCountLimit: 100_000,
+  logGcBytesLimit: 128 * mebibyte,
+  idleFlushMs: 30_000,
+  snapshotChunkBytes: 256 << 10,
+  snapshotBytesPerSecond: 100 * mebibyte,
+  snapshotConcurrencyMax: 4,
+  regionHeartbeatMs: 10_000,
+  storeHeartbeatMs: 5_000,
+  peerStaleMs: 300_000,
+  reserveDiskBytes: 256 * mebibyte,
+}
+
+/** A follower counts whole ticks, the first of which may be short; clocks of two stores drift apart by less than 5 %. */
+const driftShare = 0.95
+
+/** @returns every mistake at once, in words that name the fields; empty when the configuration is good */
+export function storeConfigMistakes(config: StoreConfig): readonly string[] {
+  const mistakes: string[] = []
+  const check = (good: boolean, text: string): void => { if (!good) mistakes.push(text) }
+  const { tickMs, heartbeatTicks, electionTicksMin, leaseTicks, leaseMs } = config
+  for (const [name, value] of Object.entries(config) as [string, number][]) {
+    const least = name === 'reserveDiskBytes' ? 0 : 1
+    check(Number.isFinite(value) && value >= least, `${name} must be at least ${least}, not ${value}`)
+  }
+  check(electionTicksMin > heartbeatTicks, `electionTicksMin (${electionTicksMin}) must exceed heartbeatTicks (${heartbeatTicks})`)
+  check(electionTicksMin > leaseTicks, `electionTicksMin (${electionTicksMin}) must exceed leaseTicks (${leaseTicks})`)
+  check(leaseTicks > heartbeatTicks, `leaseTicks (${leaseTicks}) must exceed heartbeatTicks (${heartbeatTicks})`)
+  const leaseMsMax = (leaseTicks - 1) * tickMs * driftShare
+  check(leaseMs < leaseMsMax, `leaseMs (${leaseMs}) must be below (leaseTicks - 1) * tickMs * ${driftShare} = ${leaseMsMax}`)
+  check(config.snapshotChunkBytes <= 8 * mebibyte, 'snapshotChunkBytes must fit into a frame (8 MiB)')
+  return mistakes
+}
+
+/** Fixed sizes that are nobody's knob. */
+export const storeLimits = {
+  /** An entry is closed when it has grown to this; one request alone may be larger (limits.entryBytesMax). */
+  entryBytesAim: 1 << 20,
+  /** Sections of one entry: they are counted in 16 bits. */
+  entrySectionsMax: 0xffff,
+  /** Committed bytes handed out to apply and not done yet, per region. */
+  applyingBytesMax: 8 << 20,
+  /** One engine batch of a turn; the next one begins beyond. */
+  applyBatchBytesAim: 1 << 20,
+  /** Vote requests kept for children that are not split off yet. */
+  parkedMessagesMax: 4096,
+  /** How long a request without a budget of its own waits. */
+  requestTimeoutMs: 10_000,
+  /** A follower keeps this many entries behind its applied index, for the day it leads. */
+  followerKeepEntries: 4096,
+  /** Compaction below this many entries is not worth a record. */
+  compactEntriesMin: 256,
+  /** A peer that was not heard for this long is reported as down. */
+  peerDownMs: 10_000,
+  /** A transfer target that is farther behind is refused: proposals stand still meanwhile. */
+  transferLagEntriesMax: 1024,
+  /** A replica that is farther behind is reported as pending. */
+  pendingLagEntries: 512,
+  /** Chunks of one snapshot on their way. */
+  snapshotWindow: 4,
+  snapshotStallMs: 30_000,
+} as const
+
+/** Log and apply of a region begin here, so that "nothing" and "an empty region" differ. */
+export const initialLog = { index: 5, term: 5 } as const

@@ -1,0 +1,279 @@
+import { assert } from '../common/assert.js'
+import { emptyBytes } from '../common/bytes.js'
+import type { Env } from '../common/env.js'
+import type { ServerError } from '../common/errors.js'
+import { logIndex, term } from '../common/ids.js'
+import type { LogIndex, PeerId, RegionId, StoreId, Term } from '../common/ids.js'
+import type { PeerRef, Region } from '../common/region.js'
+import { err } from '../common/result.js'
+import type { RaftLog } from '../engine/api.js'
+import type { ConfChangeV2, Ready } from '../raft/raw-node.js'
+import { RawNode } from '../raft/raw-node.js'
+import { MessageType } from '../raft/types.js'
+import type { ConfState, HardState, Message, NodeId, RaftSnapshot } from '../raft/types.js'
+import type { RaftEnvelope } from '../wire/messages.js'
+import type { StoreConfig } from './api.js'
+import type { Applied, ReplicaState } from './applier.js'
+import { storeLimits } from './config.js'
+import { PeerStorage } from './peer-storage.js'
+import { encodeData, PendingProposals, takeEntry } from './proposals.js'
+import type { QueuedWrite } from './proposals.js'
+import { Lease, ReadRounds } from './reads.js'
+
+export interface PeerStart {
+  readonly regionId: RegionId
+  readonly self: PeerRef
+  /** undefined: nothing is known of the region yet, a raft snapshot will tell. */
+  readonly state: ReplicaState | undefined
+  readonly hardState: HardState
+  /** A lease may have been granted in an earlier life: no vote, and no campaign, until it is over. */
+  readonly guardVotes: boolean
+}
+
+export interface PeerContext {
+  readonly env: Env
+  readonly log: RaftLog
+  readonly config: StoreConfig
+  readonly plants: ReadonlySet<string>
+  readonly makeSnapshot: (peer: Peer, requestIndex: LogIndex, to: NodeId) => RaftSnapshot | 'temporarilyUnavailable'
+}
+
+export function confStateOf(region: Region | undefined): ConfState {
+  const ids = (...roles: readonly PeerRef['role'][]): PeerId[] =>
+    (region?.peers ?? []).filter(peer => roles.includes(peer.role)).map(peer => peer.peerId)
+  return { voters: ids('voter'), learners: ids('learner'), votersOutgoing: [], learnersNext: [], autoLeave: false }
+}
+
+/** One replica: its raft node, and what waits for it. It decides nothing about disks and sockets: store.ts does. */
+export class Peer {
+  readonly regionId: RegionId
+  readonly self: PeerRef
+  readonly node: RawNode
+  readonly pending = new PendingProposals()
+  readonly rounds = new ReadRounds()
+  readonly lease = new Lease()
+  state: ReplicaState | undefined
+  queue: QueuedWrite[] = []
+  /** A raft snapshot is being written: its Ready is not complete, no other may be taken. */
+  isInstalling = false
+  isRemoved = false
+  /** Ticks until a campaign that does not wait for the election timeout; undefined: no hurry. */
+  hurryTicks: number | undefined
+  hurryTries = 0
+  /** The commit index moved and the log does not say so yet. */
+  commitUnsaved = false
+  lastHeardMs: number
+  lastReadMs = -Infinity
+  readonly heardFrom = new Map<PeerId, number>()
+  /** Who wrote to us, for answers before the region is known. */
+  readonly strangers = new Map<PeerId, PeerRef>()
+  readonly #context: PeerContext
+
+  constructor(context: PeerContext, start: PeerStart) {
+    const { config, env } = context
+    this.#context = context
+    this.regionId = start.regionId
+    this.self = start.self
+    this.state = start.state
+    this.lastHeardMs = env.clock.monotonicMs()
+    const confState = confStateOf(start.state?.region)
+    const storage = new PeerStorage(start.regionId, context.log, { hardState: start.hardState, confState },
+      (requestIndex, to) => context.makeSnapshot(this, requestIndex, to))
+    this.node = new RawNode({
+      id: start.self.peerId, electionTicks: config.electionTicksMin, heartbeatTicks: config.heartbeatTicks, storage,
+      applied: start.state?.appliedIndex ?? logIndex(0), preVote: true, checkQuorum: true, readOnly: 'safe',
+      maxSizePerMessage: config.raftMessageBytesMax, maxCommittedSizePerReady: storeLimits.applyingBytesMax,
+      maxUncommittedEntriesSize: config.uncommittedBytesMax, maxInflightMessages: config.raftInflightMessagesMax,
+      maxInflightBytes: 0, asyncStorageWrites: true, disableConfChangeValidation: false, stepDownOnRemoval: true,
+      random: env.random, forwardProposals: false, leaseTicks: config.leaseTicks, guardVotesAtStart: start.guardVotes,
+      plants: context.plants,
+    })
+  }
+
+  get region(): Region | undefined { return this.state?.region }
+  get isLeader(): boolean { return this.node.role === 'leader' }
+  get isSoleVoter(): boolean {
+    const voters = this.region?.peers.filter(peer => peer.role === 'voter')
+    return voters?.length === 1 && voters[0]?.peerId === this.self.peerId
+  }
+  get hasWork(): boolean { return !this.isRemoved && (this.queue.length > 0 || this.rounds.hasQueued || this.canTakeReady) }
+  get canTakeReady(): boolean { return !this.isInstalling && this.node.hasReady() }
+  get hardState(): HardState { return { term: this.node.term, vote: this.node.vote, commit: this.node.committed } }
+
+  peerRef(id: PeerId): PeerRef | undefined {
+    return this.region?.peers.find(peer => peer.peerId === id) ?? this.strangers.get(id)
+  }
+
+  get leaderRef(): PeerRef | undefined { return this.node.lead === 0 ? undefined : this.peerRef(this.node.lead) }
+
+  notLeader(): ServerError {
+    const leader = this.isLeader ? undefined : this.leaderRef
+    return { kind: 'NotLeader', regionId: this.regionId, leader }
+  }
+
+  envelope(message: Message, to: PeerRef): RaftEnvelope {
+    const region = this.region
+    return {
+      regionId: this.regionId, epoch: region?.epoch ?? { confVer: 0, version: 0 }, from: this.self, to, message,
+      startKey: region?.startKey ?? emptyBytes, endKey: region?.endKey ?? emptyBytes, isTombstone: false,
+    }
+  }
+
+  // --- time ---------------------------------------------------------------------------------------------------------
+
+  tick(): void {
+    if (this.isInstalling) return
+    this.node.tick()
+    this.#hurry()
+    const now = this.#context.env.clock.monotonicMs()
+    if (this.isLeader && this.rounds.isEmpty && now - this.lastReadMs < 1_000 && this.node.leadTransferee === 0) {
+      const { config } = this.#context
+      if (!this.lease.isValid(this.node.term, now, config.leaseMs - 2 * config.tickMs)) this.askQuorum()
+    }
+  }
+
+  /** @param ticks dice for the first try, counted from the end of the vote guard */
+  hurry(ticks: number): void {
+    if (this.isLeader) return
+    this.hurryTicks = ticks
+    this.hurryTries = 10
+  }
+
+  #hurry(): void {
+    if (this.hurryTicks === undefined) return
+    const settled = this.isLeader || (this.node.lead !== 0 && this.node.electionElapsed === 0)
+    if (settled || this.hurryTries === 0 || !this.node.promotable) {
+      this.hurryTicks = undefined
+      return
+    }
+    if (this.node.guardTicksLeft > 0) return
+    if (this.hurryTicks-- > 0) return
+    this.hurryTries--
+    this.hurryTicks = 1 + this.#context.env.random.below(3)
+    this.node.campaign()
+  }
+
+  // --- writes -------------------------------------------------------------------------------------------------------
+
+  proposeQueued(answers: (() => void)[]): void {
+    while (this.queue.length > 0) {
+      const region = this.region
+      if (!this.isLeader || region === undefined || this.isRemoved) return this.#refuseQueue(answers)
+      const writes = takeEntry(this.queue).filter(write => {
+        if (write.version === region.epoch.version) return true
+        answers.push(() => write.done(err({ kind: 'EpochNotMatch', currentRegions: [region] })))
+        return false
+      })
+      if (writes.length === 0) continue
+      const data = encodeData(writes, region.epoch, this.#context.env.clock.wallMs())
+      if (!this.#propose(() => this.node.propose(data), writes, undefined)) {
+        const error = this.dropReason()
+        for (const write of writes) answers.push(() => write.done(err(error)))
+      }
+    }
+  }
+
+  proposeAdmin(data: Uint8Array, done: (applied: Applied | undefined) => void): boolean {
+    return this.#propose(() => this.node.propose(data), [], done)
+  }
+
+  proposeConfChange(change: ConfChangeV2): boolean {
+    if (this.node.confChangeRefusal(change) !== undefined) return false
+    const single = change.changes[0]
+    assert(single !== undefined && change.changes.length === 1, 'one change at a time')
+    return this.#propose(() => this.node.proposeConfChange({ ...single, context: change.context }), [], undefined)
+  }
+
+  dropReason(): ServerError {
+    if (!this.isLeader) return this.notLeader()
+    const reason = this.node.leadTransferee !== 0 ? 'the leader is being transferred' : 'too many bytes are not committed yet'
+    return { kind: 'ServerIsBusy', reason, backoffMs: 20 }
+  }
+
+  #propose(
+    run: () => 'ok' | 'dropped' | 'refused', writes: readonly QueuedWrite[], admin: ((applied: Applied | undefined) => void) | undefined,
+  ): boolean {
+    const before = this.node.lastIndex
+    if (run() !== 'ok' || this.node.lastIndex !== before + 1) return false
+    const proposedAtMs = this.now()
+    this.pending.add({ index: this.node.lastIndex, term: this.node.term, proposedAtMs, writes, admin })
+    return true
+  }
+
+  #refuseQueue(answers: (() => void)[]): void {
+    const error = this.notLeader()
+    for (const write of this.queue) answers.push(() => write.done(err(error)))
+    this.queue = []
+  }
+
+  // --- reads --------------------------------------------------------------------------------------------------------
+
+  /** The lease's clock. */
+  now(): number {
+    const { clock } = this.#context.env
+    return this.#context.plants.has('P15') ? clock.wallMs() : clock.monotonicMs()
+  }
+
+  /** May this leader read its engine right now? */
+  canReadLocally(): boolean {
+    const { plants, config } = this.#context
+    if (!this.isLeader || this.state === undefined) return false
+    if (this.state.appliedTerm !== this.node.term && !plants.has('P11')) return false
+    if ((this.node.leadTransferee !== 0 || this.node.timeoutNowSent) && !plants.has('P13')) return false
+    return this.isSoleVoter || this.lease.isValid(this.node.term, this.now(), config.leaseMs)
+  }
+
+  askQuorum(): void {
+    const context = this.rounds.begin(this.now())
+    this.node.readIndex(context)
+  }
+
+  onReadStates(ready: Ready): void {
+    for (const one of ready.readStates) {
+      const sentAt = this.rounds.confirmed(one)
+      if (sentAt === undefined) continue
+      this.lease.renew(this.node.term, this.#context.plants.has('P12') ? this.now() : sentAt)
+    }
+  }
+
+  /** A committed entry of our own term: a quorum has answered what was sent when it was proposed. */
+  onCommitted(index: LogIndex, entryTerm: Term): void {
+    if (!this.isLeader || entryTerm !== this.node.term) return
+    const sentAt = this.pending.proposedAt(index, entryTerm)
+    if (sentAt !== undefined) this.lease.renew(entryTerm, this.#context.plants.has('P12') ? this.now() : sentAt)
+  }
+
+  // --- messages -----------------------------------------------------------------------------------------------------
+
+  step(envelope: RaftEnvelope): void {
+    const now = this.#context.env.clock.monotonicMs()
+    const { from, message } = envelope
+    if (this.region?.peers.some(peer => peer.peerId === from.peerId) !== true) this.strangers.set(from.peerId, from)
+    this.heardFrom.set(from.peerId, now)
+    if (message.type === MessageType.Append || message.type === MessageType.Heartbeat) this.lastHeardMs = now
+    this.node.step(message)
+  }
+
+  /** Followers and learners that lag behind, for PD. */
+  pendingPeers(): PeerRef[] {
+    const status = this.node.status()
+    return (this.region?.peers ?? []).filter(peer => {
+      const progress = status.progress.get(peer.peerId)
+      return progress !== undefined && peer.peerId !== this.self.peerId
+        && (progress.state === 'snapshot' || progress.match + storeLimits.pendingLagEntries < status.commit)
+    })
+  }
+
+  downPeers(nowMs: number): { peer: PeerRef; downSeconds: number }[] {
+    return (this.region?.peers ?? []).filter(peer => peer.peerId !== this.self.peerId).flatMap(peer => {
+      const heard = this.heardFrom.get(peer.peerId)
+      if (heard === undefined) this.heardFrom.set(peer.peerId, nowMs)
+      const silentMs = nowMs - (heard ?? nowMs)
+      return silentMs > storeLimits.peerDownMs ? [{ peer, downSeconds: Math.floor(silentMs / 1_000) }] : []
+    })
+  }
+
+  isOn(storeId: StoreId, id: PeerId): boolean { return this.peerRef(id)?.storeId === storeId }
+}
+
+export const freshHardState: HardState = { term: term(0), vote: 0 as PeerId, commit: logIndex(0) }

@@ -1,0 +1,142 @@
+import { concatBytes, emptyBytes } from '../common/bytes.js'
+import type { ServerError } from '../common/errors.js'
+import type { LogIndex, Term } from '../common/ids.js'
+import type { Epoch } from '../common/region.js'
+import { err, ok } from '../common/result.js'
+import type { Result } from '../common/result.js'
+import { Cf } from '../engine/api.js'
+import { BatchWriter } from '../engine/batch-writer.js'
+import { ApplyOp } from './api.js'
+import type { Applied } from './applier.js'
+import { storeLimits } from './config.js'
+import { EntryFlag, entryHeaderBytes, EntryKind, hasConditional, writeEntryHeader } from './entry.js'
+
+export type WriteDone = (result: Result<readonly Uint8Array[], ServerError>) => void
+
+/** One client write on its way into an entry. */
+export interface QueuedWrite {
+  readonly records: Uint8Array
+  readonly version: number
+  readonly done: WriteDone
+}
+
+/** An entry that this leader put into its log: who wants to know what becomes of it. */
+interface Pending {
+  readonly index: LogIndex
+  readonly term: Term
+  readonly proposedAtMs: number
+  readonly writes: readonly QueuedWrite[]
+  readonly admin: ((applied: Applied | undefined) => void) | undefined
+}
+
+const none: readonly Uint8Array[] = []
+const stale: Result<never, ServerError> = err({ kind: 'StaleCommand' })
+const noResults: Result<readonly Uint8Array[], ServerError> = ok(none)
+
+/** Packs the writes of one turn into one entry. */
+export function encodeData(writes: readonly QueuedWrite[], epoch: Epoch, wallMs: number): Uint8Array {
+  const conditional = writes.some(write => hasConditional(write.records))
+  const header = { kind: EntryKind.Data, flags: conditional ? EntryFlag.Conditional : 0, requests: writes.length, epoch, wallMs }
+  const data = conditional ? withSections(writes) : plain(writes)
+  writeEntryHeader(data, header)
+  return data
+}
+
+function plain(writes: readonly QueuedWrite[]): Uint8Array {
+  let bytes = entryHeaderBytes
+  for (const write of writes) bytes += write.records.length
+  const data = new Uint8Array(bytes)
+  let at = entryHeaderBytes
+  for (const { records } of writes) {
+    data.set(records, at)
+    at += records.length
+  }
+  return data
+}
+
+function withSections(writes: readonly QueuedWrite[]): Uint8Array {
+  const writer = new BatchWriter()
+  writes.forEach(({ records }, ordinal) => {
+    const value = new Uint8Array(4)
+    new DataView(value.buffer).setUint32(0, ordinal, true)
+    writer.add(ApplyOp.Section, Cf.Default, emptyBytes, value).append(records, 0)
+  })
+  return concatBytes(new Uint8Array(entryHeaderBytes), writer.finish())
+}
+
+/** The first writes of a queue that go into one entry together. */
+export function takeEntry(queue: QueuedWrite[]): QueuedWrite[] {
+  let bytes = 0
+  let count = 0
+  while (count < queue.length && count < storeLimits.entrySectionsMax) {
+    bytes += queue[count]!.records.length
+    if (count > 0 && bytes > storeLimits.entryBytesAim) break
+    count++
+  }
+  return queue.splice(0, count)
+}
+
+/**
+ * Entries proposed here, until they are applied. The index says which entry, the term says whether it is ours: another
+ * term at our index means that ours will never be applied, which is an answer, too.
+ */
+export class PendingProposals {
+  #list: Pending[] = []
+  #requests = 0
+
+  get requests(): number { return this.#requests }
+  get isEmpty(): boolean { return this.#list.length === 0 }
+
+  add(pending: Pending): void {
+    this.#list.push(pending)
+    this.#requests += pending.writes.length
+  }
+
+  /** When the oldest entry with this index or a lower one was proposed; for the lease. */
+  proposedAt(index: LogIndex, term: Term): number | undefined {
+    let found: number | undefined
+    for (const pending of this.#list) {
+      if (pending.index > index) break
+      if (pending.term === term) found = pending.proposedAtMs
+    }
+    return found
+  }
+
+  /** @returns what to call once the engine has the entry */
+  applied(index: LogIndex, term: Term, applied: Applied, answers: (() => void)[]): void {
+    while (this.#list.length > 0 && this.#list[0]!.index <= index) {
+      const pending = this.#list.shift()!
+      this.#requests -= pending.writes.length
+      const isOurs = pending.index === index && pending.term === term
+      answers.push(() => answer(pending, isOurs ? applied : undefined))
+    }
+  }
+
+  /** Nobody will ever tell (raft snapshot, removal, stop), or not in time. */
+  giveUp(reason: string, answers: (() => void)[], proposedBeforeMs = Infinity): void {
+    const error: ServerError = { kind: 'Undetermined', reason }
+    const rest: Pending[] = []
+    for (const pending of this.#list) {
+      if (pending.proposedAtMs >= proposedBeforeMs) {
+        rest.push(pending)
+        continue
+      }
+      this.#requests -= pending.writes.length
+      answers.push(() => {
+        for (const write of pending.writes) write.done(err(error))
+        pending.admin?.(undefined)
+      })
+    }
+    this.#list = rest
+  }
+}
+
+function answer(pending: Pending, applied: Applied | undefined): void {
+  pending.admin?.(applied)
+  if (applied?.kind === 'data') {
+    const { results } = applied
+    pending.writes.forEach((write, ordinal) => write.done(results === undefined ? noResults : ok(results[ordinal] ?? none)))
+    return
+  }
+  for (const write of pending.writes) write.done(stale)
+}
