@@ -55,7 +55,9 @@ export class Machine {
   }
 
   static decode(bytes: Uint8Array): Machine {
-    const from = JSON.parse(fromUtf8(bytes)) as { values: [string, string][]; index: number; term: number; history: number; conf: ConfState }
+    const from = JSON.parse(fromUtf8(bytes)) as {
+      values: [string, string][]; index: number; term: number; history: number; conf: ConfState
+    }
     const machine = new Machine()
     machine.values = new Map(from.values)
     machine.index = from.index

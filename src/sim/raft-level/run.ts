@@ -42,7 +42,8 @@ export async function runRaftLevel(options: RunOptions): Promise<Outcome> {
     state.phase = 'done'
   } catch (error) {
     state.failure = error instanceof OracleFailure ? error
-      : new OracleFailure('no exception leaves the simulator', 'sim/raft-level/run.ts', error instanceof Error ? error.stack ?? error.message : String(error), [1])
+      : new OracleFailure('no exception leaves the simulator', 'sim/raft-level/run.ts',
+        error instanceof Error ? error.stack ?? error.message : String(error), [1])
   }
   return {
     seed: options.seed, level: 'raft', failure: state.failure, hash: trace.hash, phase: state.phase, simulatedMs: world.scheduler.now,
@@ -62,7 +63,8 @@ async function converge(world: RaftLevel, runUntil: (until: number) => Promise<v
   let missing: string | undefined = 'nothing tried'
   while (wrote < 2 || missing !== undefined) {
     if (world.scheduler.now - started > healMsMax) {
-      throw new OracleFailure('a healed cluster converges', 'sim/raft-level/run.ts', `after ${healMsMax} ms: ${missing ?? `${wrote} writes`}`, [1])
+      throw new OracleFailure('a healed cluster converges', 'sim/raft-level/run.ts',
+        `after ${healMsMax} ms: ${missing ?? `${wrote} writes`}`, [1])
     }
     world.mend()
     if (wrote < 2) {

@@ -1,6 +1,4 @@
 import type { Network } from '../../common/env.js'
-import type { LogIndex, Term } from '../../common/ids.js'
-import { MessageType } from '../../raft/types.js'
 import type { Entry, Message, NodeId } from '../../raft/types.js'
 import type { ConfChangeV2 } from '../../raft/raw-node.js'
 import { NodeKilled, OracleFailure } from '../failure.js'
@@ -320,7 +318,8 @@ export class RaftLevel implements SimWorld, FaultTargets, PeerEvents {
       if (peer === undefined) return `peer ${id} is not there`
       if (peer.machine.index !== index) return `peer ${id} is at ${peer.machine.index}, the leader ${leader.peerId} at ${index}`
       if (peer.machine.history !== history) {
-        throw new OracleFailure('replicas are equal after healing', 'sim/raft-level/world.ts', `peers ${id}, ${leader.peerId} at ${index}`, [1])
+        throw new OracleFailure('replicas are equal after healing', 'sim/raft-level/world.ts',
+          `peers ${id}, ${leader.peerId} at ${index}`, [1])
       }
     }
     return undefined
