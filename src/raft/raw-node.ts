@@ -108,6 +108,8 @@ export class RawNode {
    * Ticks for which this node neither votes nor campaigns; always 0 without leaseTicks or guardVotesAtStart.
    */
   get guardTicksLeft(): number { return this.#raft.guardTicksLeft }
+  /** Index of a snapshot that was accepted and is not durable yet; 0: there is none. */
+  get pendingSnapshotIndex(): LogIndex { return asIndex(this.#raft.log.unstable.snapshot?.meta.index ?? 0) }
   get promotable(): boolean { return this.#raft.promotable() }
   get confState(): ConfState { return this.#raft.tracker.confState() }
 

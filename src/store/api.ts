@@ -95,6 +95,10 @@ export interface StoreDependencies {
   readonly config: StoreConfig
   /** The process must end: a broken invariant or a broken disk. Never returns to normal work. */
   readonly onFatal: (error: Error) => void
+  /** Of the disk the store writes to; asked about once a second. Absent: nobody knows, and it is never full. */
+  readonly diskSpace?: () => { readonly capacityBytes: number; readonly availableBytes: number }
+  /** Bugs on purpose (plants.ts), for the simulator only. */
+  readonly plants?: ReadonlySet<string>
 }
 
 /** Outside names are TiKV's (`raftstore.*`); times in ms, sizes in bytes. Defaults in store/config.ts. */

@@ -1,7 +1,8 @@
 import { assert } from '../common/assert.js'
 import { compareBytes } from '../common/bytes.js'
 import { StorageError } from '../common/errors.js'
-import type { LogIndex, Term } from '../common/ids.js'
+import { logIndex, term } from '../common/ids.js'
+import type { LogIndex, RegionId, Term } from '../common/ids.js'
 import type { PeerRef, Region } from '../common/region.js'
 import { BatchOp, Cf } from '../engine/api.js'
 import type { Engine } from '../engine/api.js'
@@ -14,6 +15,7 @@ import { ApplyOp } from './api.js'
 import type { ApplyEvaluator } from './api.js'
 import { decodePeerContext, decodeSplit, EntryFlag, entryHeaderBytes, EntryKind, readEntryHeader } from './entry.js'
 import type { SplitPart } from './entry.js'
+import { initialLog } from './config.js'
 import { applyKey, encodeApplyState, encodeRegion, regionKey } from './state-records.js'
 
 /** What a region's log prefix has made of it. The applier alone changes it, apart from raft snapshots. */
@@ -35,6 +37,12 @@ export type Applied =
   | { readonly kind: 'conf'; readonly change: ConfChangeV2 | undefined; readonly peer: PeerRef }
   | { readonly kind: 'empty' }
 
+/**
+ * What a split makes of a new region on this store: usually a fresh one. After a crash the store may know that its peer
+ * was removed since; then the rows it would have had go at once.
+ */
+export type ChildFate = 'create' | 'gone'
+
 type Overlay = Map<string, Uint8Array | undefined>
 
 const keyText = (key: Uint8Array): string => {
@@ -51,11 +59,13 @@ export class Applier {
   readonly #engine: Engine
   readonly #evaluator: ApplyEvaluator
   readonly #plants: ReadonlySet<string>
+  readonly #fateOf: (child: Region) => ChildFate
   readonly #writer = new BatchWriter()
   readonly #touched = new Set<ReplicaState>()
   #counted = 0
 
-  constructor(engine: Engine, evaluator: ApplyEvaluator, plants: ReadonlySet<string>) {
+  constructor(engine: Engine, evaluator: ApplyEvaluator, plants: ReadonlySet<string>, fateOf: (child: Region) => ChildFate) {
+    this.#fateOf = fateOf
     this.#engine = engine
     this.#evaluator = evaluator
     this.#plants = plants
@@ -165,6 +175,10 @@ export class Applier {
       regions.push({ regionId: ids.regionId, startKey, endKey, epoch, peers })
       startKey = endKey
     }
+    for (const child of regions) {
+      if (this.#fateOf(child) === 'create') writeNewRegion(this.#writer, child)
+      else deleteRows(this.#writer, child)
+    }
     state.region = { ...old, startKey, epoch }
     this.#writeRegion(state.region)
     regions.push(state.region)
@@ -215,8 +229,21 @@ function changedRegion(region: Region, change: ConfChangeV2, peer: PeerRef): Reg
   }
 }
 
-/** A fresh child's records, next to the split that made it. */
-export function writeNewRegion(writer: BatchWriter, region: Region, applied: { index: LogIndex; term: Term }): void {
+/** A fresh region's records: those of a child go into the batch of the split that made it. */
+export function writeNewRegion(writer: BatchWriter, region: Region): void {
   writer.put(Cf.Raft, regionKey(region.regionId), encodeRegion(region))
-  writer.put(Cf.Raft, applyKey(region.regionId), encodeApplyState(applied))
+  writer.put(Cf.Raft, applyKey(region.regionId), encodeApplyState(initialApplied))
+}
+
+export const initialApplied = { index: logIndex(initialLog.index), term: term(initialLog.term) }
+
+/** Everything in a range, in all column families that hold rows. */
+export function deleteRows(writer: BatchWriter, range: Pick<Region, 'startKey' | 'endKey'>): void {
+  for (const cf of [Cf.Default, Cf.Lock, Cf.Write]) writer.deleteRange(cf, range.startKey, range.endKey)
+}
+
+/** A region's own records. */
+export function deleteRecords(writer: BatchWriter, id: RegionId): void {
+  writer.del(Cf.Raft, regionKey(id))
+  writer.del(Cf.Raft, applyKey(id))
 }

@@ -73,6 +73,12 @@ export const storeLimits = {
   /** Chunks of one snapshot on their way. */
   snapshotWindow: 4,
   snapshotStallMs: 30_000,
+  /** Pages of entries that a restart replays at a time. */
+  replayBytes: 4 << 20,
+  /** How often a store looks at what has no clock of its own: disk space, waiting requests, stale peers. */
+  patrolMs: 1_000,
+  /** A leadership hand-over that has not happened by then is given up. */
+  transferTimeoutMs: 3_000,
 } as const
 
 /** Log and apply of a region begin here, so that "nothing" and "an empty region" differ. */

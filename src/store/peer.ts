@@ -1,7 +1,7 @@
 import { assert } from '../common/assert.js'
 import { emptyBytes } from '../common/bytes.js'
 import type { Env } from '../common/env.js'
-import type { ServerError } from '../common/errors.js'
+import type { RegionError, ServerError } from '../common/errors.js'
 import { logIndex, term } from '../common/ids.js'
 import type { LogIndex, PeerId, RegionId, StoreId, Term } from '../common/ids.js'
 import type { PeerRef, Region } from '../common/region.js'
@@ -47,7 +47,7 @@ export function confStateOf(region: Region | undefined): ConfState {
 /** One replica: its raft node, and what waits for it. It decides nothing about disks and sockets: store.ts does. */
 export class Peer {
   readonly regionId: RegionId
-  readonly self: PeerRef
+  readonly peerId: PeerId
   readonly node: RawNode
   readonly pending = new PendingProposals()
   readonly rounds = new ReadRounds()
@@ -62,18 +62,24 @@ export class Peer {
   hurryTries = 0
   /** The commit index moved and the log does not say so yet. */
   commitUnsaved = false
+  /** Appends of this peer whose sync is under way. */
+  syncsPending = 0
+  /** A split is proposed here up to this index: until it is applied, followers may lead a part of our range without us. */
+  splitIndex = logIndex(0)
   lastHeardMs: number
   lastReadMs = -Infinity
   readonly heardFrom = new Map<PeerId, number>()
   /** Who wrote to us, for answers before the region is known. */
   readonly strangers = new Map<PeerId, PeerRef>()
   readonly #context: PeerContext
+  readonly #bornAs: PeerRef
 
   constructor(context: PeerContext, start: PeerStart) {
     const { config, env } = context
     this.#context = context
     this.regionId = start.regionId
-    this.self = start.self
+    this.peerId = start.self.peerId
+    this.#bornAs = start.self
     this.state = start.state
     this.lastHeardMs = env.clock.monotonicMs()
     const confState = confStateOf(start.state?.region)
@@ -91,10 +97,12 @@ export class Peer {
   }
 
   get region(): Region | undefined { return this.state?.region }
+  /** As the region has it now: a learner may have become a voter. */
+  get self(): PeerRef { return this.region?.peers.find(peer => peer.peerId === this.peerId) ?? this.#bornAs }
   get isLeader(): boolean { return this.node.role === 'leader' }
   get isSoleVoter(): boolean {
     const voters = this.region?.peers.filter(peer => peer.role === 'voter')
-    return voters?.length === 1 && voters[0]?.peerId === this.self.peerId
+    return voters?.length === 1 && voters[0]?.peerId === this.peerId
   }
   get hasWork(): boolean { return !this.isRemoved && (this.queue.length > 0 || this.rounds.hasQueued || this.canTakeReady) }
   get canTakeReady(): boolean { return !this.isInstalling && this.node.hasReady() }
@@ -106,7 +114,7 @@ export class Peer {
 
   get leaderRef(): PeerRef | undefined { return this.node.lead === 0 ? undefined : this.peerRef(this.node.lead) }
 
-  notLeader(): ServerError {
+  notLeader(): RegionError {
     const leader = this.isLeader ? undefined : this.leaderRef
     return { kind: 'NotLeader', regionId: this.regionId, leader }
   }
@@ -173,8 +181,10 @@ export class Peer {
     }
   }
 
-  proposeAdmin(data: Uint8Array, done: (applied: Applied | undefined) => void): boolean {
-    return this.#propose(() => this.node.propose(data), [], done)
+  proposeSplit(data: Uint8Array, done: (applied: Applied | undefined) => void): boolean {
+    if (!this.#propose(() => this.node.propose(data), [], done)) return false
+    this.splitIndex = this.node.lastIndex
+    return true
   }
 
   proposeConfChange(change: ConfChangeV2): boolean {
@@ -219,6 +229,7 @@ export class Peer {
     const { plants, config } = this.#context
     if (!this.isLeader || this.state === undefined) return false
     if (this.state.appliedTerm !== this.node.term && !plants.has('P11')) return false
+    if (this.state.appliedIndex < this.splitIndex) return false
     if ((this.node.leadTransferee !== 0 || this.node.timeoutNowSent) && !plants.has('P13')) return false
     return this.isSoleVoter || this.lease.isValid(this.node.term, this.now(), config.leaseMs)
   }
@@ -259,13 +270,13 @@ export class Peer {
     const status = this.node.status()
     return (this.region?.peers ?? []).filter(peer => {
       const progress = status.progress.get(peer.peerId)
-      return progress !== undefined && peer.peerId !== this.self.peerId
+      return progress !== undefined && peer.peerId !== this.peerId
         && (progress.state === 'snapshot' || progress.match + storeLimits.pendingLagEntries < status.commit)
     })
   }
 
   downPeers(nowMs: number): { peer: PeerRef; downSeconds: number }[] {
-    return (this.region?.peers ?? []).filter(peer => peer.peerId !== this.self.peerId).flatMap(peer => {
+    return (this.region?.peers ?? []).filter(peer => peer.peerId !== this.peerId).flatMap(peer => {
       const heard = this.heardFrom.get(peer.peerId)
       if (heard === undefined) this.heardFrom.set(peer.peerId, nowMs)
       const silentMs = nowMs - (heard ?? nowMs)

@@ -102,13 +102,16 @@ export class PendingProposals {
     return found
   }
 
-  /** @returns what to call once the engine has the entry */
-  applied(index: LogIndex, term: Term, applied: Applied, answers: (() => void)[]): void {
+  /**
+   * @param answers  gets what to call once the engine has the entry
+   * @param refusal  what to say when the entry changed nothing because the region had been split
+   */
+  applied(index: LogIndex, term: Term, applied: Applied, answers: (() => void)[], refusal: ServerError): void {
     while (this.#list.length > 0 && this.#list[0]!.index <= index) {
       const pending = this.#list.shift()!
       this.#requests -= pending.writes.length
       const isOurs = pending.index === index && pending.term === term
-      answers.push(() => answer(pending, isOurs ? applied : undefined))
+      answers.push(() => answer(pending, isOurs ? applied : undefined, refusal))
     }
   }
 
@@ -131,12 +134,13 @@ export class PendingProposals {
   }
 }
 
-function answer(pending: Pending, applied: Applied | undefined): void {
+function answer(pending: Pending, applied: Applied | undefined, refusal: ServerError): void {
   pending.admin?.(applied)
   if (applied?.kind === 'data') {
     const { results } = applied
     pending.writes.forEach((write, ordinal) => write.done(results === undefined ? noResults : ok(results[ordinal] ?? none)))
     return
   }
-  for (const write of pending.writes) write.done(stale)
+  const result = applied?.kind === 'stale' ? err(refusal) : stale
+  for (const write of pending.writes) write.done(result)
 }

@@ -1,0 +1,191 @@
+import { compareBytes } from '../common/bytes.js'
+import type { RegionError, ServerError } from '../common/errors.js'
+import { logIndex } from '../common/ids.js'
+import type { StoreId } from '../common/ids.js'
+import { peerOnStore, regionContains, sameEpoch } from '../common/region.js'
+import type { PeerRef, Region } from '../common/region.js'
+import { err, ok } from '../common/result.js'
+import type { Result } from '../common/result.js'
+import type { ConfChangeType, ConfChangeV2 } from '../raft/raw-node.js'
+import type { Operator, RegionBeat, RequestContext, SplitIds } from '../wire/messages.js'
+import { storeLimits } from './config.js'
+import { encodePeerContext, encodeSplit } from './entry.js'
+import type { Peer } from './peer.js'
+import { epochNotMatch, leaderFor } from './requests.js'
+import type { StoreShared } from './shared.js'
+import type { Turn } from './turn.js'
+
+type SplitDone = (result: Result<readonly Region[], ServerError>) => void
+
+const invalid = (reason: string): ServerError => ({ kind: 'InvalidArgument', reason })
+
+/** What operators and PD ask of regions that this store leads, and what it tells PD of them. */
+export class Operations {
+  readonly #shared: StoreShared
+  readonly #turn: Turn
+  readonly #due = new Set<Peer>()
+  #isBeatScheduled = false
+
+  constructor(shared: StoreShared, turn: Turn) {
+    this.#shared = shared
+    this.#turn = turn
+  }
+
+  // --- split --------------------------------------------------------------------------------------------------------
+
+  split(context: RequestContext, keys: readonly Uint8Array[], done: SplitDone): void {
+    const first = keys[0]
+    if (first === undefined) return done(err(invalid('a split needs at least one key')))
+    const found = leaderFor(this.#shared, context, { start: first, end: first, single: true })
+    if (!found.ok) return done(found)
+    const peer = found.value
+    const region = peer.region!
+    const mistake = splitMistake(region, keys)
+    if (mistake !== undefined) return done(err(mistake))
+    this.#shared.deps.pd.askSplit(region, keys.length, ids => {
+      this.#shared.guarded(() => {
+        if (ids === undefined) done(err({ kind: 'ServerIsBusy', reason: 'PD gives no ids for the new regions', backoffMs: 200 }))
+        else this.#proposeSplit(peer, region, keys, ids, done)
+      })
+    })
+  }
+
+  #proposeSplit(peer: Peer, asked: Region, keys: readonly Uint8Array[], ids: readonly SplitIds[], done: SplitDone): void {
+    const { region } = peer
+    if (peer.isRemoved || region === undefined || !peer.isLeader) return done(err(peer.notLeader()))
+    if (!sameEpoch(region.epoch, asked.epoch)) return done(err(epochNotMatch(this.#shared, region, asked.epoch.version)))
+    const parts = keys.map((endKey, at) => ({ endKey, ids: ids[at]! }))
+    const data = encodeSplit(parts, region.epoch, this.#shared.env.clock.wallMs())
+    const isProposed = peer.proposeSplit(data, applied => {
+      if (applied?.kind !== 'split') return done(err({ kind: 'StaleCommand' }))
+      this.#shared.deps.pd.reportSplit(applied.regions)
+      done(ok(applied.regions))
+    })
+    if (!isProposed) done(err(peer.dropReason()))
+    this.#turn.markDirty(peer)
+  }
+
+  // --- leadership ---------------------------------------------------------------------------------------------------
+
+  transfer(context: RequestContext, to: StoreId, done: (error: RegionError | undefined) => void): void {
+    const peer = this.#shared.peers.get(context.regionId)
+    if (peer?.region === undefined) return done({ kind: 'RegionNotFound', regionId: context.regionId })
+    if (!peer.isLeader) return done(peer.notLeader())
+    const target = peerOnStore(peer.region, to)
+    if (target?.role !== 'voter') {
+      return done({ kind: 'StoreNotMatch', requestStoreId: to, actualStoreId: this.#shared.deps.storeId })
+    }
+    if (target.peerId === peer.peerId) return done(undefined)
+    if (!this.handOver(peer, target)) return done({ kind: 'ServerIsBusy', reason: 'the target lags too far behind', backoffMs: 100 })
+    const deadlineMs = this.#shared.env.clock.monotonicMs() + storeLimits.transferTimeoutMs
+    const look = (): void => {
+      if (peer.isRemoved || !peer.isLeader) return done(undefined)
+      if (this.#shared.env.clock.monotonicMs() >= deadlineMs || peer.node.leadTransferee !== target.peerId) {
+        return done({ kind: 'ServerIsBusy', reason: 'the target did not take over', backoffMs: 100 })
+      }
+      this.#shared.later(5, look)
+    }
+    this.#shared.later(5, look)
+  }
+
+  /** @returns false when it would only stop writes: the other is too far behind, or members are changing */
+  handOver(peer: Peer, to: PeerRef): boolean {
+    const progress = peer.node.status().progress.get(to.peerId)
+    const isBusy = peer.node.pendingConfIndex > (peer.state?.appliedIndex ?? logIndex(0))
+    if (progress === undefined || isBusy || progress.match + storeLimits.transferLagEntriesMax < peer.node.lastIndex) return false
+    const isAccepted = peer.node.transferLeader(to.peerId) === 'ok'
+    this.#turn.markDirty(peer)
+    return isAccepted
+  }
+
+  /** Best heir: a voter that answers and lags least. */
+  handOverToAny(peer: Peer): boolean {
+    const voters = (peer.region?.peers ?? []).filter(one => one.role === 'voter' && one.peerId !== peer.peerId)
+    const { progress } = peer.node.status()
+    const heirs = voters.filter(one => progress.get(one.peerId)?.recentActive === true)
+      .sort((left, right) => (progress.get(right.peerId)?.match ?? 0) - (progress.get(left.peerId)?.match ?? 0))
+    return heirs.some(heir => this.handOver(peer, heir))
+  }
+
+  // --- PD -----------------------------------------------------------------------------------------------------------
+
+  /** Something that PD knows of this region has changed. */
+  changed(peer: Peer): void {
+    if (!peer.isLeader) return
+    this.#due.add(peer)
+    if (this.#isBeatScheduled) return
+    this.#isBeatScheduled = true
+    this.#shared.env.defer(() => {
+      this.#isBeatScheduled = false
+      this.#shared.guarded(() => { this.#beat(this.#due) })
+    })
+  }
+
+  beatAll(): void { this.#beat(this.#shared.peers.values()) }
+
+  #beat(peers: Iterable<Peer>): void {
+    const beats: RegionBeat[] = []
+    for (const peer of peers) {
+      const beat = this.#beatOf(peer)
+      if (beat !== undefined) beats.push(beat)
+    }
+    this.#due.clear()
+    if (beats.length === 0) return
+    this.#shared.deps.pd.regionHeartbeat(beats, operators => {
+      this.#shared.guarded(() => { for (const operator of operators) this.#carryOut(operator) })
+    })
+  }
+
+  #beatOf(peer: Peer): RegionBeat | undefined {
+    const { region, state } = peer
+    // A leader that has not applied an entry of its own may tell of a shape that is long gone.
+    if (peer.isRemoved || !peer.isLeader || region === undefined || state?.appliedTerm !== peer.node.term) return undefined
+    const now = this.#shared.env.clock.monotonicMs()
+    return {
+      region, leader: peer.self, term: peer.node.term, downPeers: peer.downPeers(now), pendingPeers: peer.pendingPeers(),
+      approximateBytes: Math.round(this.#shared.engine.approximateBytes(0, region.startKey, region.endKey)), approximateKeys: 0,
+    }
+  }
+
+  #carryOut(operator: Operator): void {
+    const peer = this.#shared.peers.get(operator.regionId)
+    const { region } = peer ?? {}
+    if (peer === undefined || region === undefined || !peer.isLeader || !sameEpoch(region.epoch, operator.epoch)) return
+    this.#shared.env.log('info', 'operator', { region: operator.regionId, kind: operator.kind })
+    switch (operator.kind) {
+      case 'addLearner': return this.#change(peer, 'addLearner', { ...operator.peer, role: 'learner' })
+      case 'promoteLearner': return this.#change(peer, 'addNode', { ...operator.peer, role: 'voter' })
+      case 'removePeer':
+        // A leader that removes itself may be the last to know of it.
+        if (operator.peer.peerId === peer.peerId) this.handOverToAny(peer)
+        else this.#change(peer, 'removeNode', operator.peer)
+        return
+      case 'transferLeader':
+        if (operator.peer.peerId !== peer.peerId) this.handOver(peer, operator.peer)
+        return
+      case 'splitRegion': {
+        const context: RequestContext = { regionId: region.regionId, epoch: region.epoch, peerId: peer.peerId, timeoutMs: 0 }
+        return this.split(context, operator.keys, () => {})
+      }
+    }
+  }
+
+  #change(peer: Peer, type: ConfChangeType, subject: PeerRef): void {
+    const context = encodePeerContext(subject, peer.region!.epoch.confVer)
+    const change: ConfChangeV2 = { transition: 'auto', changes: [{ type, nodeId: subject.peerId }], context }
+    if (peer.proposeConfChange(change)) this.#turn.markDirty(peer)
+  }
+}
+
+function splitMistake(region: Region, keys: readonly Uint8Array[]): ServerError | undefined {
+  let before = region.startKey
+  for (const key of keys) {
+    if (!regionContains(region, key)) {
+      const { regionId, startKey, endKey } = region
+      return { kind: 'KeyNotInRegion', regionId, key, startKey, endKey }
+    }
+    if (compareBytes(key, before) <= 0) return invalid('split keys must ascend, and must not be the start of the region')
+    before = key
+  }
+  return undefined
+}

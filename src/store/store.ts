@@ -1,0 +1,380 @@
+import { emptyBytes } from '../common/bytes.js'
+import type { ServerError } from '../common/errors.js'
+import type { PeerId, RegionId, StoreId } from '../common/ids.js'
+import type { Region } from '../common/region.js'
+import { peerOnStore } from '../common/region.js'
+import { err, ok } from '../common/result.js'
+import type { Result } from '../common/result.js'
+import { BatchOp, Cf, LogStateKind } from '../engine/api.js'
+import { BatchWriter, readBatch } from '../engine/batch-writer.js'
+import { MessageType } from '../raft/types.js'
+import type { PeerInfo, RaftEnvelope, RequestContext, StoreStats } from '../wire/messages.js'
+import type { KeyRange, RegionView, StoreApi, StoreDependencies } from './api.js'
+import { writeNewRegion } from './applier.js'
+import { storeConfigMistakes, storeLimits } from './config.js'
+import { Lifecycle } from './lifecycle.js'
+import { LogGc } from './log-gc.js'
+import { Operations } from './operations.js'
+import { Peer } from './peer.js'
+import type { PeerContext } from './peer.js'
+import type { WriteDone } from './proposals.js'
+import { birthHardState, Recovery } from './recovery.js'
+import { leaderFor } from './requests.js'
+import { StoreShared } from './shared.js'
+import { SnapshotInstaller } from './snapshot-installer.js'
+import { SnapshotReceiver } from './snapshot-receiver.js'
+import { SnapshotSender } from './snapshot-sender.js'
+import { decodeSnapshotData, encodeLogRecord } from './state-records.js'
+import { Turn } from './turn.js'
+
+/** @throws Error when the configuration cannot work */
+export function createStore(deps: StoreDependencies): StoreApi { return new Store(deps) }
+
+/** The door of the room: takes requests, messages and ticks to the peers, and leaves the work to `Turn`. */
+class Store implements StoreApi {
+  readonly #shared: StoreShared
+  readonly #turn: Turn
+  readonly #lifecycle: Lifecycle
+  readonly #operations: Operations
+  readonly #sender: SnapshotSender
+  readonly #receiver: SnapshotReceiver
+  readonly #installer: SnapshotInstaller
+  readonly #logGc: LogGc
+  readonly #context: PeerContext
+  #proposalsPending = 0
+  #space: { readonly capacityBytes: number; readonly availableBytes: number } | undefined
+  #isStarted = false
+  readonly snapshots: StoreApi['snapshots']
+
+  constructor(deps: StoreDependencies) {
+    const mistakes = storeConfigMistakes(deps.config)
+    if (mistakes.length > 0) throw new Error(`store configuration: ${mistakes.join('; ')}`)
+    const shared = new StoreShared(deps, child => this.#lifecycle.fateOf(child))
+    this.#shared = shared
+    this.#context = {
+      env: deps.env, log: deps.raftLog, config: deps.config, plants: shared.plants,
+      makeSnapshot: (peer, requestIndex, to) => this.#sender.make(peer, requestIndex, to),
+    }
+    this.#turn = new Turn(shared, {
+      onRole: peer => { this.#onRole(peer) },
+      onSplit: (peer, regions) => { this.#lifecycle.onSplit(peer, regions) },
+      onConfChange: (peer, applied) => { this.#lifecycle.onConfChange(peer, applied) },
+      onInstall: (peer, work) => { this.#installer.begin(peer, work) },
+      onSnapshotMessage: (peer, message) => { this.#sender.send(peer, message) },
+    })
+    this.#operations = new Operations(shared, this.#turn)
+    this.#lifecycle = new Lifecycle(shared, this.#context, this.#turn, peer => { this.#operations.changed(peer) })
+    this.#sender = new SnapshotSender(shared, peer => { this.#turn.markDirty(peer) })
+    this.#receiver = new SnapshotReceiver(shared, envelope => { this.#onSnapshot(envelope) })
+    this.#installer = new SnapshotInstaller(shared, this.#receiver, {
+      finish: (peer, responses) => { this.#turn.finish(peer, responses) },
+      onInstalled: peer => { shared.table.set(peer.region!, shared.plants.has('P17')) },
+    })
+    this.#logGc = new LogGc(shared)
+    this.snapshots = {
+      begin: (id, envelope, bytes, done) => { shared.guarded(() => { this.#receiver.begin(id, envelope, bytes, done) }) },
+      chunk: (id, sequence, rows, crc, done) => { shared.guarded(() => { this.#receiver.chunk(id, sequence, rows, crc, done) }) },
+      end: (id, chunks, crc, done) => { shared.guarded(() => { this.#receiver.end(id, chunks, crc, done) }) },
+    }
+  }
+
+  // --- life ---------------------------------------------------------------------------------------------------------
+
+  bootstrapRegion(region: Region): void {
+    const { log, engine, deps } = this.#shared
+    const self = peerOnStore(region, deps.storeId)
+    if (self === undefined) throw new Error('the first region has no peer on this store')
+    const batch = log.batch()
+    birthHardState(log, batch, region, self.peerId)
+    batch.state(region.regionId, LogStateKind.Region, encodeLogRecord({ state: 'initial', peerId: self.peerId, region }))
+    log.append(batch, true, () => {})
+    const writer = new BatchWriter()
+    writeNewRegion(writer, region)
+    engine.write(writer.finish())
+  }
+
+  start(): void {
+    const { env, peers, table, deps, plants, leaving } = this.#shared
+    const startedMs = env.clock.monotonicMs()
+    deps.spool.sweep()
+    const recovered = new Recovery(this.#shared).run()
+    for (const { regionId, region } of recovered.doomed) {
+      leaving.add(regionId)
+      if (region !== undefined) table.set(region, plants.has('P17'))
+    }
+    for (const start of recovered.peers) {
+      const peer = new Peer(this.#context, start)
+      if (peer.region !== undefined) table.set(peer.region, plants.has('P17'))
+      peers.set(start.regionId, peer)
+      peer.hurry(env.random.below(5))
+    }
+    this.#isStarted = true
+    for (const one of recovered.doomed) this.#bury(one)
+    env.log('info', 'store.recovered', {
+      regions: peers.size, entries: recovered.entriesReplayed, ms: Math.round(env.clock.monotonicMs() - startedMs),
+    })
+    const { config } = this.#shared
+    this.#every(config.tickMs, () => { this.#tick() })
+    this.#every(config.logGcTickMs, () => { this.#logGc.run() })
+    this.#every(storeLimits.patrolMs, () => { this.#patrol() })
+    this.#every(config.regionHeartbeatMs, () => { this.#operations.beatAll() })
+    this.#every(config.storeHeartbeatMs, () => { deps.pd.storeHeartbeat(this.stats()) })
+    this.#shared.guarded(() => { deps.pd.storeHeartbeat(this.stats()) })
+  }
+
+  #bury({ regionId, peerId, region }: { readonly regionId: RegionId; readonly peerId: PeerId; readonly region: Region | undefined }): void {
+    const batch = this.#shared.log.batch()
+    batch.state(regionId, LogStateKind.Region, encodeLogRecord({ state: 'tombstone', peerId }))
+    this.#shared.log.append(batch, true, () => {
+      this.#shared.guarded(() => { this.#lifecycle.deleteData(regionId, region) })
+    })
+  }
+
+  #every(ms: number, run: () => void): void {
+    this.#shared.later(ms, () => {
+      run()
+      this.#every(ms, run)
+    })
+  }
+
+  #tick(): void {
+    for (const peer of this.#shared.peers.values()) {
+      peer.tick()
+      if (peer.hasWork) this.#turn.markDirty(peer)
+    }
+  }
+
+  #patrol(): void {
+    const { env, peers, deps, config } = this.#shared
+    const now = env.clock.monotonicMs()
+    this.#space = deps.diskSpace?.()
+    this.#sender.patrol(now)
+    this.#receiver.patrol(now)
+    for (const peer of peers.values()) {
+      peer.pending.giveUp('not applied in time', this.#turn.answers, now - storeLimits.requestTimeoutMs)
+      this.#turn.refuseReads(peer, now - storeLimits.requestTimeoutMs)
+      const isStale = !peer.isLeader && now - peer.lastHeardMs > config.peerStaleMs
+      if (!isStale) continue
+      peer.lastHeardMs = now
+      deps.pd.getRegionById(peer.regionId, region => {
+        this.#shared.guarded(() => { if (region !== undefined) this.#lifecycle.onVerdict(peer, region) })
+      })
+    }
+    this.#turn.schedule()
+  }
+
+  #onRole(peer: Peer): void {
+    const { node } = peer
+    this.#shared.env.log('info', 'peer.role', { region: peer.regionId, role: node.role, term: node.term, leader: node.lead })
+    if (peer.isLeader) {
+      this.#shared.counters.elections++
+      const now = this.#shared.env.clock.monotonicMs()
+      for (const one of peer.region?.peers ?? []) peer.heardFrom.set(one.peerId, now)
+      peer.lastReadMs = now
+    } else {
+      peer.lease.clear()
+      if (node.role === 'follower') this.#turn.refuseReads(peer)
+    }
+  }
+
+  stop(timeoutMs: number, done: () => void): void {
+    const { env, peers } = this.#shared
+    const deadlineMs = env.clock.monotonicMs() + timeoutMs
+    const finish = (): void => {
+      this.#shared.guarded(() => {
+        this.#sender.stop()
+        this.#receiver.stop()
+        for (const peer of peers.values()) this.#lifecycle.abandon(peer, 'the store stops')
+        for (const answer of this.#turn.answers.splice(0)) answer()
+        this.#shared.applier.flush()
+      })
+      this.#shared.isStopped = true
+      done()
+    }
+    const look = (): void => {
+      const leaders = [...peers.values()].filter(peer => peer.isLeader && !peer.isSoleVoter)
+      if (leaders.length === 0 || env.clock.monotonicMs() >= deadlineMs || this.#shared.isStopped) return finish()
+      for (const peer of leaders) if (peer.node.leadTransferee === 0) this.#operations.handOverToAny(peer)
+      env.setTimer(20, look)
+    }
+    env.defer(look)
+  }
+
+  // --- requests -----------------------------------------------------------------------------------------------------
+
+  get isBusy(): boolean { return this.#proposalsPending >= this.#shared.config.proposalsPendingMax }
+
+  // hot path: bench put
+  write(context: RequestContext, range: KeyRange, records: Uint8Array, done: WriteDone): void {
+    const found = leaderFor(this.#shared, context, range)
+    if (!found.ok) return done(found)
+    const refusal = this.#refusal(records)
+    if (refusal !== undefined) return done(err(refusal))
+    const peer = found.value
+    this.#proposalsPending++
+    this.#shared.counters.writes++
+    peer.queue.push({
+      records, version: peer.region!.epoch.version,
+      done: result => {
+        this.#proposalsPending--
+        done(result)
+      },
+    })
+    this.#turn.markDirty(peer)
+  }
+
+  #refusal(records: Uint8Array): ServerError | undefined {
+    if (this.#shared.isStopped) return { kind: 'ServerIsBusy', reason: 'the store stops', backoffMs: 100 }
+    if (this.isBusy) return { kind: 'ServerIsBusy', reason: 'too many writes under way', backoffMs: 20 }
+    const { config, deps } = this.#shared
+    if (this.#space === undefined || this.#space.availableBytes >= config.reserveDiskBytes || isAllDeletes(records)) return undefined
+    const reason = `${this.#space.availableBytes} bytes are free, ${config.reserveDiskBytes} are kept in reserve`
+    return { kind: 'DiskFull', storeIds: [deps.storeId], reason }
+  }
+
+  // hot path: bench get
+  read(context: RequestContext, range: KeyRange, done: (result: Result<RegionView, ServerError>) => void): void {
+    const found = leaderFor(this.#shared, context, range)
+    if (!found.ok) return done(found)
+    const peer = found.value
+    const now = this.#shared.env.clock.monotonicMs()
+    peer.lastReadMs = now
+    if (peer.canReadLocally()) {
+      this.#shared.counters.leaseReads++
+      done(ok(this.#view(peer.region!)))
+      return
+    }
+    if (this.#shared.isStopped) return done(err({ kind: 'ServerIsBusy', reason: 'the store stops', backoffMs: 100 }))
+    peer.rounds.add({ sinceMs: now, resume: isSafe => { this.#resume(isSafe, peer, context, range, done) } })
+    this.#turn.markDirty(peer)
+  }
+
+  /** The round was confirmed and its index is applied. What the region is may have changed meanwhile. */
+  #resume(isSafe: boolean, asked: Peer, context: RequestContext, range: KeyRange,
+    done: (result: Result<RegionView, ServerError>) => void): void {
+    const found = leaderFor(this.#shared, context, range)
+    if (!found.ok) return done(found)
+    if (!isSafe || found.value !== asked) {
+      return done(err({ kind: 'ReadIndexNotReady', regionId: context.regionId, reason: 'leadership was not confirmed' }))
+    }
+    this.#shared.counters.indexReads++
+    done(ok(this.#view(asked.region!)))
+  }
+
+  #view(region: Region): RegionView {
+    return { reader: this.#shared.engine, region, nowMs: this.#shared.env.clock.wallMs() }
+  }
+
+  splitRegion(context: RequestContext, keys: readonly Uint8Array[], done: (result: Result<readonly Region[], ServerError>) => void): void {
+    this.#shared.guarded(() => { this.#operations.split(context, keys, done) })
+  }
+
+  transferLeader(context: RequestContext, to: StoreId, done: Parameters<StoreApi['transferLeader']>[2]): void {
+    this.#shared.guarded(() => { this.#operations.transfer(context, to, done) })
+  }
+
+  // --- raft ---------------------------------------------------------------------------------------------------------
+
+  onRaft(envelope: RaftEnvelope): void {
+    if (!this.#isStarted) return
+    this.#shared.guarded(() => {
+      this.#shared.counters.messagesIn++
+      // Snapshots come by their own door, behind their rows.
+      if (envelope.message.type === MessageType.Snapshot) return
+      const peer = this.#lifecycle.receiver(envelope)
+      if (peer === undefined) return
+      peer.step(envelope)
+      if (peer.hasWork) this.#turn.markDirty(peer)
+    })
+  }
+
+  #onSnapshot(envelope: RaftEnvelope): void {
+    const { table, plants, env } = this.#shared
+    const snapshot = envelope.message.snapshot!
+    const data = decodeSnapshotData(snapshot.data)!
+    const peer = this.#lifecycle.receiver({ ...envelope, startKey: data.region.startKey, endKey: data.region.endKey })
+    const { startKey, endKey, regionId } = data.region
+    const inTheWay = table.overlapping(startKey, endKey).find(region => region.regionId !== regionId)
+    if (peer === undefined || peer.isInstalling || (inTheWay !== undefined && !plants.has('P17'))) {
+      env.log('info', 'snapshot.refused', { region: regionId, overlaps: inTheWay?.regionId })
+      this.#receiver.discard(data.snapshotId)
+      return
+    }
+    peer.step(envelope)
+    if (peer.node.pendingSnapshotIndex !== snapshot.meta.index) this.#receiver.discard(data.snapshotId)
+    // The range is taken from now on: raft cannot take its word back.
+    else if (peer.region === undefined) table.set(data.region, plants.has('P17'))
+    this.#turn.markDirty(peer)
+  }
+
+  onLinkDown(storeId: StoreId): void {
+    if (!this.#isStarted) return
+    this.#shared.guarded(() => {
+      for (const peer of this.#shared.peers.values()) {
+        if (peer.isLeader) {
+          for (const one of peer.region?.peers ?? []) if (one.storeId === storeId) peer.node.reportUnreachable(one.peerId)
+          if (peer.hasWork) this.#turn.markDirty(peer)
+        } else if (peer.leaderRef?.storeId === storeId) {
+          peer.hurry(this.#shared.env.random.below(3))
+        }
+      }
+    })
+  }
+
+  onLinkUp(_storeId: StoreId): void {}
+
+  // --- what is known ------------------------------------------------------------------------------------------------
+
+  peers(regionId: RegionId | 0): readonly PeerInfo[] {
+    const { peers, log, config } = this.#shared
+    const wanted = [...peers.values()].filter(peer => regionId === 0 || peer.regionId === regionId)
+    return wanted.map((peer): PeerInfo => {
+      const { node, state } = peer
+      const nobody: Region = {
+        regionId: peer.regionId, startKey: emptyBytes, endKey: emptyBytes, epoch: { confVer: 0, version: 0 }, peers: [],
+      }
+      const known = log.region(peer.regionId)
+      return {
+        region: peer.region ?? nobody, peerId: peer.peerId, role: node.role, leaderId: node.lead, term: node.term,
+        committed: node.committed, applied: state?.appliedIndex ?? 0, firstIndex: (known?.truncatedIndex ?? 0) + 1,
+        lastIndex: node.lastIndex, leaseValid: peer.isLeader && peer.lease.isValid(node.term, peer.now(), config.leaseMs),
+      }
+    })
+  }
+
+  stats(): StoreStats {
+    const { peers, engine, log, deps } = this.#shared
+    this.#space ??= deps.diskSpace?.()
+    const usedBytes = engine.stats().diskBytes + log.diskBytes
+    return {
+      storeId: deps.storeId, capacityBytes: this.#space?.capacityBytes ?? 0, availableBytes: this.#space?.availableBytes ?? 0,
+      usedBytes, regionCount: peers.size, leaderCount: [...peers.values()].filter(peer => peer.isLeader).length, isBusy: this.isBusy,
+    }
+  }
+
+  metrics(): Readonly<Record<string, number>> {
+    const { counters, peers, engine, log, applier } = this.#shared
+    const stats = engine.stats()
+    const leaders = [...peers.values()].filter(peer => peer.isLeader).length
+    return {
+      store_turns_total: counters.turns, raft_log_appends_total: counters.appends, raft_log_syncs_total: counters.syncs,
+      store_writes_total: counters.writes, store_lease_reads_total: counters.leaseReads,
+      store_index_reads_total: counters.indexReads, raft_messages_received_total: counters.messagesIn,
+      raft_messages_sent_total: counters.messagesOut, region_splits_total: counters.splits,
+      raft_elections_total: counters.elections, snapshots_sent_total: counters.snapshotsSent,
+      snapshots_received_total: counters.snapshotsReceived, snapshots_failed_total: counters.snapshotsFailed,
+      store_entries_applied_total: applier.entriesApplied, store_regions: peers.size, store_leaders: leaders,
+      store_writes_pending: this.#proposalsPending, raft_log_disk_bytes: log.diskBytes, engine_disk_bytes: stats.diskBytes,
+      engine_memtable_bytes: stats.memtableBytes, engine_pending_compaction_bytes: stats.pendingCompactionBytes,
+      engine_stalled: stats.stalled ? 1 : 0, store_disk_available_bytes: this.#space?.availableBytes ?? 0,
+    }
+  }
+}
+
+/** Deletes are let through when the disk is full: they are how it gets room again. */
+function isAllDeletes(records: Uint8Array): boolean {
+  for (const { op, cf } of readBatch(records)) {
+    if (cf !== Cf.Default || (op !== BatchOp.Delete && op !== BatchOp.DeleteRange)) return false
+  }
+  return true
+}

@@ -1,0 +1,270 @@
+import type { ServerError } from '../common/errors.js'
+import type { LogBatch } from '../engine/api.js'
+import { localAppendThread, localApplyThread } from '../raft/message.js'
+import { EntryType, MessageType } from '../raft/types.js'
+import type { Entry, Message } from '../raft/types.js'
+import type { Ready } from '../raft/raw-node.js'
+import type { Applied } from './applier.js'
+import { EntryKind } from './entry.js'
+import type { Peer } from './peer.js'
+import { epochNotMatch } from './requests.js'
+import type { StoreShared } from './shared.js'
+
+const staleCommand: ServerError = { kind: 'StaleCommand' }
+
+/** What a turn tells the rest of the store; all calls come from inside the turn. */
+export interface TurnEvents {
+  onRole(peer: Peer): void
+  /** The regions of a split, left to right; the engine batch under way has them. */
+  onSplit(peer: Peer, regions: readonly NonNullable<Peer['region']>[]): void
+  onConfChange(peer: Peer, applied: Extract<Applied, { kind: 'conf' }>): void
+  /** A raft snapshot was accepted: write it, then call `finish` of the turn. */
+  onInstall(peer: Peer, work: Message): void
+  onSnapshotMessage(peer: Peer, message: Message): void
+}
+
+interface Responses {
+  readonly peer: Peer
+  readonly messages: readonly Message[]
+}
+
+interface Gathered {
+  readonly batch: LogBatch
+  sync: boolean
+  /** Delivered when the batch is durable. */
+  readonly after: Responses[]
+  /** Everything they promise is durable already. */
+  readonly now: Responses[]
+  readonly applies: Responses[]
+}
+
+/**
+ * The heartbeat of a store. Whatever arrives marks its peer dirty; at the end of the event loop's turn all dirty peers are
+ * stepped and their Readys carried out together:
+ *
+ *   propose → Ready ─┬─ entries, votes of all peers ─► one log append, one sync ─► durable: acknowledge, next turn
+ *                    ├─ messages ─► one frame per store, while the sync runs (Ongaro §10.2.1)
+ *                    └─ committed entries of all peers ─► one engine batch ─► answers, reads
+ */
+export class Turn {
+  readonly #shared: StoreShared
+  readonly #events: TurnEvents
+  #dirty = new Set<Peer>()
+  #isScheduled = false
+  /** Of the appends whose sync is under way, oldest first. */
+  readonly #syncing: Responses[][] = []
+  #answers: (() => void)[] = []
+
+  constructor(shared: StoreShared, events: TurnEvents) {
+    this.#shared = shared
+    this.#events = events
+  }
+
+  markDirty(peer: Peer): void {
+    this.#dirty.add(peer)
+    this.schedule()
+  }
+
+  /** Runs after the engine has what this turn applies. */
+  answer(run: () => void): void {
+    this.#answers.push(run)
+    this.schedule()
+  }
+
+  get answers(): (() => void)[] { return this.#answers }
+
+  schedule(): void {
+    if (this.#isScheduled) return
+    this.#isScheduled = true
+    this.#shared.env.defer(this.#run)
+  }
+
+  readonly #run = (): void => {
+    this.#isScheduled = false
+    this.#shared.guarded(this.#turn)
+  }
+
+  // hot path: bench put, bench get
+  readonly #turn = (): void => {
+    const shared = this.#shared
+    shared.counters.turns++
+    const dirty = this.#dirty
+    this.#dirty = new Set()
+    const work: Gathered = { batch: shared.log.batch(), sync: false, after: [], now: [], applies: [] }
+    for (const peer of dirty) if (!peer.isRemoved) this.#gather(peer, work)
+    this.#append(work)
+    for (const responses of work.now) this.#deliver(responses)
+    shared.deps.links.flush()
+    this.#apply(work.applies)
+    this.#answer()
+    for (const peer of dirty) if (peer.hasWork) this.markDirty(peer)
+  }
+
+  #answer(): void {
+    if (this.#answers.length === 0) return
+    const answers = this.#answers
+    this.#answers = []
+    for (let at = 0; at < answers.length; at++) answers[at]!()
+  }
+
+  #gather(peer: Peer, work: Gathered): void {
+    if (peer.queue.length > 0) peer.proposeQueued(this.#answers)
+    if (peer.rounds.hasQueued) this.#startReads(peer)
+    if (!peer.canTakeReady) return
+    const ready = peer.node.ready()
+    if (ready.softState !== undefined) this.#events.onRole(peer)
+    if (ready.readStates.length > 0) peer.onReadStates(ready)
+    for (const message of ready.messages) this.#carryOut(peer, message, ready, work)
+    if (ready.readStates.length > 0 && ready.committedEntries.length === 0) this.#serveReads(peer)
+  }
+
+  #startReads(peer: Peer): void {
+    if (peer.isLeader) peer.askQuorum()
+    else this.refuseReads(peer)
+  }
+
+  /** Reads that nobody here can answer any more: their callers look again, and learn of the leader. */
+  refuseReads(peer: Peer, askedBeforeMs?: number): void {
+    for (const read of peer.rounds.drop(askedBeforeMs)) this.#answers.push(() => { read.resume(false) })
+    this.schedule()
+  }
+
+  #carryOut(peer: Peer, message: Message, ready: Ready, work: Gathered): void {
+    if (message.to === localAppendThread) this.#store(peer, message, ready.mustSync, work)
+    else if (message.to === localApplyThread) work.applies.push({ peer, messages: [message] })
+    else this.#send(peer, message)
+  }
+
+  /** A commit index that moved needs no write of its own: it goes with the next, or before what follows from it. */
+  #store(peer: Peer, asked: Message, mustSync: boolean, work: Gathered): void {
+    if (asked.snapshot !== undefined) {
+      this.#events.onInstall(peer, asked)
+      return
+    }
+    if (asked.term !== 0) peer.commitUnsaved = true
+    if (asked.entries.length > 0) work.batch.entries(peer.regionId, asked.entries)
+    if (mustSync) {
+      if (peer.commitUnsaved) work.batch.hardState(peer.regionId, peer.hardState)
+      peer.commitUnsaved = false
+      peer.syncsPending++
+      work.sync = true
+      work.after.push({ peer, messages: asked.responses })
+      return
+    }
+    if (asked.responses.length === 0) return
+    // Nothing is written, but what they promise may still be on its way to the disk.
+    const last = this.#syncing[this.#syncing.length - 1]
+    if (peer.syncsPending > 0 && last !== undefined) {
+      peer.syncsPending++
+      last.push({ peer, messages: asked.responses })
+    } else {
+      work.now.push({ peer, messages: asked.responses })
+    }
+  }
+
+  #append(work: Gathered): void {
+    const shared = this.#shared
+    if (!work.sync) return
+    shared.env.failpoint('store.before-append')
+    shared.counters.appends++
+    this.#syncing.push(work.after)
+    shared.log.append(work.batch, true, () => { shared.guarded(() => { this.#durable(work.after) }) })
+    shared.env.failpoint('store.after-append')
+  }
+
+  #durable(after: Responses[]): void {
+    const shared = this.#shared
+    shared.env.failpoint('store.durable')
+    shared.counters.syncs++
+    this.#syncing.splice(this.#syncing.indexOf(after), 1)
+    for (const responses of after) {
+      responses.peer.syncsPending--
+      this.#deliver(responses)
+    }
+    this.schedule()
+  }
+
+  #deliver({ peer, messages }: Responses): void {
+    if (peer.isRemoved) return
+    for (const message of messages) {
+      if (message.to === peer.peerId) peer.node.step(message)
+      else this.#send(peer, message)
+    }
+    this.markDirty(peer)
+  }
+
+  /** Steps what a finished piece of storage work has to say. */
+  finish(peer: Peer, messages: readonly Message[]): void { this.#deliver({ peer, messages }) }
+
+  #send(peer: Peer, message: Message): void {
+    if (message.type === MessageType.Snapshot) {
+      this.#events.onSnapshotMessage(peer, message)
+      return
+    }
+    const to = peer.peerRef(message.to)
+    if (to === undefined) return
+    this.#shared.counters.messagesOut++
+    this.#shared.deps.links.send(to.storeId, peer.envelope(message, to))
+  }
+
+  // --- apply --------------------------------------------------------------------------------------------------------
+
+  #apply(applies: readonly Responses[]): void {
+    const { applier, env } = this.#shared
+    for (const { peer, messages } of applies) for (const asked of messages) this.#applyEntries(peer, asked.entries)
+    if (applier.isDirty) {
+      env.failpoint('store.before-apply')
+      applier.flush()
+      env.failpoint('store.after-apply')
+    }
+    for (const { peer, messages } of applies) {
+      if (peer.isRemoved) continue
+      for (const asked of messages) for (const response of asked.responses) peer.node.step(response)
+      this.#serveReads(peer)
+      if (peer.hasWork) this.markDirty(peer)
+    }
+  }
+
+  #applyEntries(peer: Peer, entries: readonly Entry[]): void {
+    const { applier } = this.#shared
+    const last = entries[entries.length - 1]
+    if (last !== undefined) peer.onCommitted(last.index, last.term)
+    for (const entry of entries) {
+      if (peer.isRemoved || peer.state === undefined) return
+      if (peer.commitUnsaved && isAdmin(entry)) this.saveCommit(peer)
+      const applied = applier.apply(peer.state, entry)
+      if (applied.kind === 'split') this.#events.onSplit(peer, applied.regions)
+      else if (applied.kind === 'conf') this.#events.onConfChange(peer, applied)
+      if (peer.pending.isEmpty) continue
+      const refusal = applied.kind === 'stale' ? this.#refusal(peer) : staleCommand
+      peer.pending.applied(entry.index, entry.term, applied, this.#answers, refusal)
+    }
+  }
+
+  #refusal(peer: Peer): ServerError {
+    const { region } = peer
+    return region === undefined ? peer.notLeader() : epochNotMatch(this.#shared, region, region.epoch.version - 1)
+  }
+
+  /**
+   * What follows from a committed split or change of members may not reach the log before the HardState that proves the
+   * commit (ARCHITECTURE.md, Durability). No sync: the log is durable in order.
+   */
+  saveCommit(peer: Peer): void {
+    const batch = this.#shared.log.batch()
+    batch.hardState(peer.regionId, peer.hardState)
+    peer.commitUnsaved = false
+    this.#shared.log.append(batch, false, () => {})
+  }
+
+  #serveReads(peer: Peer): void {
+    if (peer.state === undefined || peer.rounds.isEmpty) return
+    const ready = peer.rounds.ready(peer.state.appliedIndex)
+    for (const read of ready) this.#answers.push(() => { read.resume(true) })
+    if (ready.length > 0) this.schedule()
+  }
+}
+
+function isAdmin(entry: Entry): boolean {
+  return entry.type !== EntryType.Normal || (entry.data.length > 0 && entry.data[0] !== EntryKind.Data)
+}
