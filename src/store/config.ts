@@ -75,6 +75,8 @@ export const storeLimits = {
   snapshotStallMs: 30_000,
   /** Pages of entries that a restart replays at a time. */
   replayBytes: 4 << 20,
+  /** Appends sent to one follower of a region and not answered: a stopped one must not fill our memory. */
+  inflightBytesMax: 16 << 20,
   /** How often a store looks at what has no clock of its own: disk space, waiting requests, stale peers. */
   patrolMs: 1_000,
   /** A leadership hand-over that has not happened by then is given up. */

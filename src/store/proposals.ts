@@ -87,8 +87,15 @@ export class PendingProposals {
   get requests(): number { return this.#requests }
   get isEmpty(): boolean { return this.#list.length === 0 }
 
+  /**
+   * Sorted by index. A leader that was deposed and elected again may propose below what it proposed before: the older
+   * entries may still come back, from whoever has them, until their index is applied.
+   */
   add(pending: Pending): void {
-    this.#list.push(pending)
+    let at = this.#list.length
+    while (at > 0 && this.#list[at - 1]!.index > pending.index) at--
+    if (at === this.#list.length) this.#list.push(pending)
+    else this.#list.splice(at, 0, pending)
     this.#requests += pending.writes.length
   }
 

@@ -68,7 +68,10 @@ class Store implements StoreApi {
     this.#receiver = new SnapshotReceiver(shared, envelope => { this.#onSnapshot(envelope) })
     this.#installer = new SnapshotInstaller(shared, this.#receiver, {
       finish: (peer, responses) => { this.#turn.finish(peer, responses) },
-      onInstalled: peer => { shared.table.set(peer.region!, shared.plants.has('P17')) },
+      onInstalled: peer => {
+        shared.table.set(peer.region!, shared.plants.has('P17'))
+        peer.pending.giveUp('a snapshot took the place of the log', this.#turn.answers)
+      },
     })
     this.#logGc = new LogGc(shared)
     this.snapshots = {
