@@ -90,7 +90,8 @@ export class Peer {
       applied: start.state?.appliedIndex ?? logIndex(0), preVote: true, checkQuorum: true, readOnly: 'safe',
       maxSizePerMessage: config.raftMessageBytesMax, maxCommittedSizePerReady: storeLimits.applyingBytesMax,
       maxUncommittedEntriesSize: config.uncommittedBytesMax, maxInflightMessages: config.raftInflightMessagesMax,
-      maxInflightBytes: Math.max(config.raftMessageBytesMax, storeLimits.inflightBytesMax), asyncStorageWrites: true, disableConfChangeValidation: false, stepDownOnRemoval: true,
+      maxInflightBytes: Math.max(config.raftMessageBytesMax, storeLimits.inflightBytesMax), asyncStorageWrites: true,
+      disableConfChangeValidation: false, stepDownOnRemoval: true,
       random: env.random, forwardProposals: false, leaseTicks: config.leaseTicks, guardVotesAtStart: start.guardVotes,
       plants: context.plants,
     })
