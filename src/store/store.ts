@@ -57,6 +57,7 @@ class Store implements StoreApi {
     }
     this.#turn = new Turn(shared, {
       onRole: peer => { this.#onRole(peer) },
+      onLeading: peer => { this.#operations.changed(peer) },
       onSplit: (peer, regions) => { this.#lifecycle.onSplit(peer, regions) },
       onConfChange: (peer, applied) => { this.#lifecycle.onConfChange(peer, applied) },
       onInstall: (peer, work) => { this.#installer.begin(peer, work) },

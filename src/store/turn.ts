@@ -15,6 +15,8 @@ const staleCommand: ServerError = { kind: 'StaleCommand' }
 /** What a turn tells the rest of the store; all calls come from inside the turn. */
 export interface TurnEvents {
   onRole(peer: Peer): void
+  /** A leader has applied an entry of its own term: from now on it knows what the region is. */
+  onLeading(peer: Peer): void
   /** The regions of a split, left to right; the engine batch under way has them. */
   onSplit(peer: Peer, regions: readonly NonNullable<Peer['region']>[]): void
   onConfChange(peer: Peer, applied: Extract<Applied, { kind: 'conf' }>): void
@@ -229,6 +231,7 @@ export class Turn {
     const { applier } = this.#shared
     const last = entries[entries.length - 1]
     if (last !== undefined) peer.onCommitted(last.index, last.term)
+    const termBefore = peer.state?.appliedTerm
     for (const entry of entries) {
       if (peer.isRemoved || peer.state === undefined) return
       if (peer.commitUnsaved && isAdmin(entry)) this.saveCommit(peer)
@@ -239,6 +242,8 @@ export class Turn {
       const refusal = applied.kind === 'stale' ? this.#refusal(peer) : staleCommand
       peer.pending.applied(entry.index, entry.term, applied, this.#answers, refusal)
     }
+    const { term } = peer.node
+    if (peer.isLeader && termBefore !== term && peer.state?.appliedTerm === term) this.#events.onLeading(peer)
   }
 
   #refusal(peer: Peer): ServerError {
