@@ -21,6 +21,7 @@ export class RealEnv implements Env {
   readonly #failpoint: ((name: string) => void) | undefined
   readonly #timers = new Set<NodeJS.Timeout>()
   #deferred: (() => void)[] = []
+  #isRunning = false
   #isDead = false
 
   constructor(options: RealEnvOptions) {
@@ -50,10 +51,25 @@ export class RealEnv implements Env {
   /** One setImmediate for all that is deferred in a turn: it runs after everything that this poll brought was handled. */
   defer(run: () => void): void {
     if (this.#isDead) return
-    if (this.#deferred.push(run) === 1) setImmediate(this.#runDeferred)
+    if (this.#deferred.push(run) === 1 && !this.#isRunning) setImmediate(this.#runDeferred)
   }
 
+  /**
+   * What deferred calls defer in their turn (a store's turn its answers, which wait for the socket's flush) runs in the
+   * same pass, once: a further poll would only delay it. Whatever comes after that lets the poll go first.
+   */
   readonly #runDeferred = (): void => {
+    this.#isRunning = true
+    try {
+      this.#runRound()
+      this.#runRound()
+    } finally {
+      this.#isRunning = false
+      if (this.#deferred.length > 0) setImmediate(this.#runDeferred)
+    }
+  }
+
+  #runRound(): void {
     const due = this.#deferred
     this.#deferred = []
     for (let i = 0; i < due.length; i++) {
