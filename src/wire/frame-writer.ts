@@ -145,7 +145,10 @@ export class FrameWriter {
   /** A vector of 8-aligned structs or numbers. @returns the position of the first, zeroed */
   inlineVector(slot: number, count: number, itemBytes: number): number {
     this.#align4()
-    if (((this.#at + 4) & 7) !== 0) this.#bytes.fill(0, this.reserve(4), this.#at)
+    if (((this.#at + 4) & 7) !== 0) {
+      const at = this.reserve(4)
+      this.#bytes.fill(0, at, this.#at)
+    }
     return this.#vector(slot, count, itemBytes)
   }
 
@@ -198,7 +201,11 @@ export class FrameWriter {
 
   #align4(): void { while ((this.#at & 3) !== 0) this.#appendZero() }
 
-  #appendZero(): void { this.#view.setUint8(this.reserve(1), 0) }
+  #appendZero(): void {
+    // Reserve first: growing replaces the view.
+    const at = this.reserve(1)
+    this.#view.setUint8(at, 0)
+  }
 
   #ensure(count: number): void {
     if (this.#at + count > this.#bytes.length) this.#grow(this.#at + count)

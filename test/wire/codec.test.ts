@@ -148,3 +148,15 @@ t.test('a response of another kind than its request is refused', async t => {
   t.same(decoder.decodeResponse('RawGet', reader), err({ kind: 'UnknownKind', frameKind: FrameKind.RawPut | 0x80 }))
   t.same(decoder.decodeRequest(reader), err({ kind: 'UnknownKind', frameKind: FrameKind.RawPut | 0x80 }))
 })
+
+t.test('the buffer may grow at any byte of a frame', async t => {
+  for (let bytes = 3_900; bytes < 4_200; bytes++) {
+    const w = new FrameWriter()
+    const response = { value: new Uint8Array(bytes).fill(9) }
+    t.equal(encodeResponse('RawGet', 1, ok(response), w), undefined)
+    const reader = frames(w)
+    if (reader.next() !== 'frame') t.fail('no frame')
+    const read = decoder.decodeResponse('RawGet', reader)
+    if (!read.ok || !read.value.ok || read.value.value.value?.length !== bytes) t.fail(`wrong at ${bytes}`)
+  }
+})

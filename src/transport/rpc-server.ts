@@ -1,0 +1,103 @@
+import type { Env, Listener } from '../common/env.js'
+import { frameErrorKinds } from '../wire/frame.js'
+import type { Hello, RaftEnvelope } from '../wire/messages.js'
+import type { RpcHandlers } from './api.js'
+import { Counters } from './counters.js'
+import { ServerConnection, damageCounter } from './server-connection.js'
+import type { ServerParts } from './server-connection.js'
+
+export interface RpcServerOptions {
+  readonly env: Env
+  /** `host:port`; port 0 takes a free one. */
+  readonly address: string
+  /** Asked for every connection: the cluster id may become known later. */
+  readonly hello: () => Hello
+  readonly handlers: RpcHandlers
+  /** Raft from other stores; without it raft frames are refused. Bytes are owned. */
+  readonly onRaft?: ((envelope: RaftEnvelope) => void) | undefined
+}
+
+export interface RpcServer {
+  /** The real one, also when port 0 was asked for. */
+  readonly address: string
+  metrics(): Record<string, number>
+  /** Stops listening and ends all connections. */
+  close(): void
+}
+
+/** Rejects when the address is taken or malformed. */
+export async function listenRpc(options: RpcServerOptions): Promise<RpcServer> {
+  const server = new Server(options)
+  await server.listen(options.address)
+  return server
+}
+
+const counterNames = [
+  'transport_connections_accepted_total', 'transport_requests_total', 'transport_raft_envelopes_received_total',
+  'transport_hello_mismatches_total', 'transport_slow_clients_total', 'transport_busy_answers_total',
+  'transport_cancelled_requests_total', 'transport_received_bytes_total', 'transport_sent_bytes_total',
+]
+
+class Server implements RpcServer {
+  readonly #env: Env
+  readonly #parts: ServerParts
+  readonly #counters = new Counters(...counterNames, ...frameErrorKinds.map(damageCounter))
+  readonly #connections = new Set<ServerConnection>()
+  #dirty: ServerConnection[] = []
+  #listener: Listener | undefined
+  #isClosed = false
+
+  constructor(options: RpcServerOptions) {
+    this.#env = options.env
+    this.#parts = {
+      env: options.env, hello: options.hello, handlers: options.handlers, onRaft: options.onRaft,
+      counters: this.#counters,
+      onDirty: connection => this.#onDirty(connection),
+      onClosed: connection => { this.#connections.delete(connection) },
+    }
+  }
+
+  get address(): string { return this.#listener?.address ?? '' }
+
+  async listen(address: string): Promise<void> {
+    this.#listener = await this.#env.network.listen(address, connection => {
+      this.#counters.add('transport_connections_accepted_total')
+      const accepted = new ServerConnection(this.#parts, connection)
+      this.#connections.add(accepted)
+      if (this.#isClosed) accepted.close('the server is closed')
+      return accepted
+    })
+  }
+
+  metrics(): Record<string, number> {
+    let requests = 0
+    let unreadBytes = 0
+    for (const connection of this.#connections) {
+      requests += connection.inFlight
+      unreadBytes += connection.bufferedBytes()
+    }
+    return {
+      ...this.#counters.read(), transport_connections: this.#connections.size,
+      transport_requests_in_flight: requests, transport_unread_bytes: unreadBytes,
+    }
+  }
+
+  close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#listener?.close()
+    for (const connection of this.#connections) connection.close('the server is closed')
+    this.#connections.clear()
+  }
+
+  /** One deferred call for all connections that have something to say this turn. */
+  #onDirty(connection: ServerConnection): void {
+    if (this.#dirty.push(connection) === 1) this.#env.defer(this.#flush)
+  }
+
+  readonly #flush = (): void => {
+    const dirty = this.#dirty
+    this.#dirty = []
+    for (let i = 0; i < dirty.length; i++) dirty[i]!.flush()
+  }
+}

@@ -1,0 +1,32 @@
+import { createServer } from 'node:net'
+import { formatAddress } from './address.js'
+import type { HostAndPort } from './address.js'
+
+const reasons: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'the port is taken',
+  EADDRNOTAVAIL: 'the host is not an address of this machine',
+  ENOTFOUND: 'the host is not known',
+  EAI_AGAIN: 'the host is not known, its name server does not answer',
+  EACCES: 'this user may not use that port',
+}
+
+/**
+ * Asks for the address with an ordinary listening socket, and lets go of it. uWebSockets can either share a port with
+ * others (SO_REUSEPORT) or, when told not to, also loses SO_REUSEADDR: then a restarted node would wait a minute for the
+ * connections of its last life. So it shares, and this tells before that nobody else is there.
+ * @returns the port, a free one for port 0; rejects with the reason
+ */
+export function probe(place: HostAndPort): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer()
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const reason = reasons[error.code ?? ''] ?? error.message
+      reject(new Error(`cannot listen on ${formatAddress(place)}: ${reason}`, { cause: error }))
+    })
+    server.listen({ host: place.host, port: place.port, exclusive: true }, () => {
+      const found = server.address()
+      const port = typeof found === 'object' && found !== null ? found.port : 0
+      server.close(() => resolve(port))
+    })
+  })
+}

@@ -1,0 +1,110 @@
+import t from 'tap'
+import { utf8 } from '../../src/common/bytes.js'
+import { storeId } from '../../src/common/ids.js'
+import { ok } from '../../src/common/result.js'
+import type { RpcHandlers } from '../../src/transport/api.js'
+import { createRaftLinks } from '../../src/transport/raft-links.js'
+import { openChannel } from '../../src/transport/rpc-channel.js'
+import { listenRpc } from '../../src/transport/rpc-server.js'
+import type { RaftEnvelope } from '../../src/wire/messages.js'
+import { appendEnvelope, context, envelopes } from '../wire/samples.js'
+import { hello, realNode, until } from './real.js'
+
+const timeoutMs = 5_000
+const echo: RpcHandlers = { RawGet: (request, respond) => respond(ok({ value: request.key })) }
+
+t.test('thousands of calls at once come back, each with its own answer', async t => {
+  const server = realNode('server')
+  const client = realNode('client')
+  t.teardown(() => { client.close(); server.close() })
+  const rpc = await listenRpc({ env: server.env, address: '127.0.0.1:0', hello: () => hello('store', 1), handlers: echo })
+  const channel = openChannel({ env: client.env, address: rpc.address, hello: () => hello('client') })
+  t.notOk(channel.isConnected)
+  const results = await Promise.all(Array.from({ length: 5_000 }, (unused, i) =>
+    channel.call('RawGet', { context, key: utf8(`key-${i}`) }, { timeoutMs })))
+  t.ok(channel.isConnected)
+  const wrong = results.filter((result, i) => !(result.answered && result.result.ok &&
+    Buffer.from(result.result.value.value!).toString() === `key-${i}`))
+  t.same(wrong, [])
+  t.equal(rpc.metrics().transport_requests_total, 5_000)
+  t.equal(rpc.metrics().transport_requests_in_flight, 0)
+  channel.close()
+  await until('the server sees it', () => rpc.metrics().transport_connections === 0)
+  rpc.close()
+})
+
+t.test('values of megabytes pass both ways, and the one that is too large is an answer', async t => {
+  const server = realNode('server')
+  const client = realNode('client')
+  t.teardown(() => { client.close(); server.close() })
+  const rpc = await listenRpc({
+    env: server.env, address: '127.0.0.1:0', hello: () => hello('store', 1), handlers: {
+      RawPut: (request, respond) => respond(ok({})),
+      RawGet: (request, respond) => respond(ok({ value: new Uint8Array(Number(Buffer.from(request.key).toString())).fill(7) })),
+    },
+  })
+  const channel = openChannel({ env: client.env, address: rpc.address, hello: () => hello('client') })
+  const value = new Uint8Array(8 << 20).fill(3)
+  const puts = await Promise.all([1, 2, 3, 4].map(() => channel.call('RawPut', { context, key: utf8('k'), value, ttlSeconds: 0 }, { timeoutMs })))
+  t.ok(puts.every(put => put.answered && put.result.ok))
+  const got = await channel.call('RawGet', { context, key: utf8(String(12 << 20)) }, { timeoutMs })
+  t.ok(got.answered && got.result.ok && got.result.value.value?.length === 12 << 20 && got.result.value.value[777] === 7)
+  const tooLarge = await channel.call('RawGet', { context, key: utf8(String(17 << 20)) }, { timeoutMs })
+  t.match(tooLarge, { answered: true, result: { ok: false, error: { kind: 'LimitExceeded', limit: 'frameBytesMax' } } })
+  const tooLargeRequest = await channel.call('RawPut',
+    { context, key: utf8('k'), value: new Uint8Array(17 << 20), ttlSeconds: 0 }, { timeoutMs })
+  t.match(tooLargeRequest, { answered: true, result: { ok: false, error: { kind: 'LimitExceeded', limit: 'frameBytesMax' } } })
+  channel.close()
+  rpc.close()
+})
+
+t.test('a port that is taken, a host that is not ours and text that is no address are refused with a reason', async t => {
+  const node = realNode('node')
+  t.teardown(() => node.close())
+  const first = await node.env.network.listen('127.0.0.1:0', () => { throw new Error('nobody calls') })
+  await t.rejects(node.env.network.listen(first.address, () => { throw new Error('nobody calls') }), /port is taken/)
+  await t.rejects(node.env.network.listen('203.0.113.7:0', () => { throw new Error('nobody calls') }), /not an address of this machine/)
+  for (const text of ['', 'localhost', '127.0.0.1', '127.0.0.1:99999', ':80', '::1:80', 'a b:80', 'http://x:1']) {
+    await t.rejects(node.env.network.listen(text, () => { throw new Error('nobody calls') }), /host:port/, text)
+  }
+  first.close()
+  const again = await node.env.network.listen(first.address, () => { throw new Error('nobody calls') })
+  t.equal(again.address, first.address)
+  const six = await node.env.network.listen('[::1]:0', () => { throw new Error('nobody calls') })
+  t.match(six.address, /^\[::1\]:\d+$/)
+})
+
+t.test('raft goes over and comes in order; both ends of a link learn of its death', async t => {
+  const left = realNode('store-1')
+  const right = realNode('store-2')
+  t.teardown(() => { left.close(); right.close() })
+  const got: RaftEnvelope[] = []
+  const events: string[] = []
+  let rpc = await listenRpc({
+    env: right.env, address: '127.0.0.1:0', hello: () => hello('store', 2), handlers: {}, onRaft: envelope => { got.push(envelope) },
+  })
+  const { address } = rpc
+  const links = createRaftLinks({
+    env: left.env, hello: () => hello('store', 1), addressOf: to => to === storeId(2) ? address : undefined,
+    onUp: to => { events.push(`up ${to}`) }, onDown: to => { events.push(`down ${to}`) },
+  })
+  t.ok(links.send(storeId(2), envelopes[0]!))
+  links.flush()
+  await until('up', () => events.includes('up 2'))
+  for (let i = 0; i < 500; i++) {
+    if (!links.send(storeId(2), { ...appendEnvelope(2, 4_000), epoch: { confVer: i, version: 1 } })) t.fail('dropped')
+  }
+  links.flush()
+  await until('all arrived', () => got.length === 501)
+  t.same(got.slice(1).map(envelope => envelope.epoch.confVer), Array.from({ length: 500 }, (unused, i) => i))
+  t.same(got[0], envelopes[0])
+  rpc.close()
+  await until('down', () => events.includes('down 2'))
+  rpc = await listenRpc({
+    env: right.env, address, hello: () => hello('store', 2), handlers: {}, onRaft: envelope => { got.push(envelope) },
+  })
+  await until('up again without a send', () => events.length === 3)
+  t.same(events, ['up 2', 'down 2', 'up 2'])
+  links.close()
+  rpc.close()
+})

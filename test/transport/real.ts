@@ -1,0 +1,41 @@
+import type { Env, LogFields, LogLevel, Network } from '../../src/common/env.js'
+import { RealEnv } from '../../src/server/real-env.js'
+import { createWsNetwork } from '../../src/transport/ws-network.js'
+import type { Hello } from '../../src/wire/messages.js'
+
+export interface LogLine { readonly level: LogLevel; readonly event: string; readonly fields: LogFields | undefined }
+
+export interface RealNode {
+  readonly env: Env
+  readonly log: LogLine[]
+  close(): void
+}
+
+/** A node of the real world: sockets on loopback, real time. */
+export function realNode(name: string): RealNode {
+  const log: LogLine[] = []
+  let network: (Network & { close(): void }) | undefined
+  const env = new RealEnv({
+    name, log: (node, level, event, fields) => { log.push({ level, event, fields }) },
+    network: of => network = createWsNetwork(of),
+  })
+  return {
+    env, log,
+    close: () => {
+      network?.close()
+      env.close()
+    },
+  }
+}
+
+export const hello = (role: Hello['role'], nodeId = 0, clusterId = 0n): Hello => ({ protocolVersion: 1, clusterId, role, nodeId })
+
+export const waitMs = (ms: number): Promise<void> => new Promise(resolve => { setTimeout(resolve, ms) })
+
+/** Throws when it does not become true in time. */
+export async function until(what: string, isTrue: () => boolean, msMax = 5_000): Promise<void> {
+  for (const end = performance.now() + msMax; !isTrue();) {
+    if (performance.now() > end) throw new Error(`not in ${msMax} ms: ${what}`)
+    await waitMs(2)
+  }
+}
