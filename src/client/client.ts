@@ -22,6 +22,8 @@ export interface ClientParts {
   /** Closed with the client. */
   readonly pd: PdClient
   readonly openChannel: (address: string) => RpcChannel
+  /** Last step of `close`, once: for what was opened for this client alone. */
+  readonly onClose?: () => void
 }
 
 export const defaultTimeoutMs = 10_000
@@ -31,6 +33,7 @@ export class KarstClient {
   readonly raw: RawClient
   readonly pd: PdClient
   readonly #pool: StorePool
+  #onClose: (() => void) | undefined
 
   constructor(parts: ClientParts, options: ClientOptions = {}) {
     const { env, pd, openChannel } = parts
@@ -41,6 +44,7 @@ export class KarstClient {
     if (!(timeoutMs > 0)) throw new InvalidArgumentError('timeoutMs is above 0')
     const cache = new RegionCache()
     this.pd = pd
+    this.#onClose = parts.onClose
     this.#pool = new StorePool({ env, pd, openChannel, onLost: storeId => cache.storeLost(storeId) })
     const router = new Router({ env, cache, finder: new RouteFinder(pd, cache), pool: this.#pool })
     this.raw = new RawClient(router, keyspace, Math.ceil(timeoutMs))
@@ -53,5 +57,8 @@ export class KarstClient {
   close(): void {
     this.#pool.close()
     this.pd.close()
+    const onClose = this.#onClose
+    this.#onClose = undefined
+    onClose?.()
   }
 }

@@ -2,12 +2,16 @@ import { join } from 'node:path'
 import { fromUtf8, utf8 } from '../common/bytes.js'
 import { regionId, storeId } from '../common/ids.js'
 import type { StoreId } from '../common/ids.js'
-import { LogStateKind } from '../engine/api.js'
-import type { RaftLog } from '../engine/api.js'
+import { Cf, LogStateKind } from '../engine/api.js'
+import type { Engine, RaftLog } from '../engine/api.js'
+import { BatchWriter } from '../engine/batch-writer.js'
 import { readFileIfThere, writeFileDurably } from './files.js'
 import { StartupError } from './startup-error.js'
 
-/** Who a store is. Kept twice: in the raft log, which is what counts, and in a file that people can read. */
+/**
+ * Who a store is. Kept three times: in the raft log, which is what counts; in a file that people can read; and in the engine,
+ * so that log and data of two stores are never taken for one.
+ */
 export interface StoreIdentity {
   readonly clusterId: bigint
   readonly storeId: StoreId
@@ -27,15 +31,20 @@ interface IdentityFile {
 }
 
 const storeRecord = regionId(0)
+/** In CF raft, behind the keys of regions (store/state-records). */
+const markKey = Uint8Array.of(2)
 
 export class IdentityKeeper {
   readonly #log: RaftLog
+  readonly #engine: Engine
   readonly #path: string | undefined
   #file: IdentityFile | undefined
 
   /** @param folder undefined: a store in memory has no file */
-  constructor(log: RaftLog, folder: string | undefined) {
-    this.#log = log
+  constructor(parts: { readonly raftLog: RaftLog; readonly engine: Engine; readonly folder: string | undefined }) {
+    const { folder } = parts
+    this.#log = parts.raftLog
+    this.#engine = parts.engine
     this.#path = folder === undefined ? undefined : join(folder, 'STORE.json')
     this.#file = this.#readFile()
   }
@@ -46,10 +55,24 @@ export class IdentityKeeper {
     const file = this.#file
     if (record === undefined && file !== undefined) {
       throw new StartupError('dataDirDamaged', `${this.#path} says store ${file.storeId}, but the raft log beside it is empty: `
-        + `the data of store ${file.storeId} is gone. Take that store offline with \`karst ctl store offline\` and give this `
-        + `node an empty --data-dir; it then joins under a new id.`)
+        + `the data of store ${file.storeId} is gone. ${howToReplace(file.storeId)}`)
     }
-    if (record === undefined) return undefined
+    const mark = this.#readMark()
+    if (record === undefined) {
+      if (mark !== undefined && this.#engineHasRegions()) {
+        throw new StartupError('dataDirDamaged', `the data says store ${mark.storeId}, but the raft log beside it is empty: what store `
+          + `${mark.storeId} had promised is gone. ${howToReplace(mark.storeId)}`)
+      }
+      return undefined
+    }
+    if (mark === undefined) {
+      throw new StartupError('dataDirDamaged', `the raft log says store ${record.storeId}, but the data beside it is gone. `
+        + howToReplace(record.storeId))
+    }
+    if (mark.clusterId !== record.clusterId || mark.storeId !== record.storeId) {
+      throw new StartupError('dataDirDamaged', `the raft log says store ${record.storeId} of cluster ${record.clusterId}, the data `
+        + `says store ${mark.storeId} of cluster ${mark.clusterId}: parts of two stores are mixed in this folder.`)
+    }
     if (file !== undefined && (file.clusterId !== record.clusterId || file.storeId !== record.storeId)) {
       throw new StartupError('dataDirDamaged', `${this.#path} says store ${file.storeId} of cluster ${file.clusterId}, the raft log `
         + `says store ${record.storeId} of cluster ${record.clusterId}: parts of two stores are mixed in this folder.`)
@@ -58,11 +81,12 @@ export class IdentityKeeper {
     return { clusterId: BigInt(record.clusterId), storeId: storeId(record.storeId) }
   }
 
-  /** Resolves when it is durable: record first, then the file. */
+  /** Resolves when it is durable: the engine's mark first, then the record, then the file. */
   async save(identity: StoreIdentity, bootstrap: BootstrapIntent | undefined): Promise<void> {
     const file: IdentityFile = {
       format: 1, clusterId: identity.clusterId.toString(), storeId: identity.storeId, ...(bootstrap && { bootstrap }),
     }
+    await this.#writeMark(file)
     const batch = this.#log.batch()
     batch.state(storeRecord, LogStateKind.Store, utf8(JSON.stringify(file)))
     await new Promise<void>(resolve => { this.#log.append(batch, true, resolve) })
@@ -76,6 +100,24 @@ export class IdentityKeeper {
     if (this.#path !== undefined) writeFileDurably(this.#path, `${JSON.stringify(file, undefined, 2)}\n`)
   }
 
+  #readMark(): IdentityFile | undefined {
+    const bytes = this.#engine.getPersisted(Cf.Raft, markKey)
+    return bytes === undefined ? undefined : parse(fromUtf8(bytes), 'the identity record of the data')
+  }
+
+  #engineHasRegions(): boolean {
+    return this.#engine.scan({ cf: Cf.Raft, start: new Uint8Array(0), end: markKey, rowsMax: 1, bytesMax: 1 }).rows.length > 0
+  }
+
+  async #writeMark(file: IdentityFile): Promise<void> {
+    const { clusterId, storeId } = file
+    const known = this.#readMark()
+    if (known !== undefined && known.clusterId === clusterId && known.storeId === storeId) return
+    const mark: IdentityFile = { format: 1, clusterId, storeId }
+    this.#engine.write(new BatchWriter().put(Cf.Raft, markKey, utf8(JSON.stringify(mark))).finish())
+    await new Promise<void>(resolve => { this.#engine.flush(resolve) })
+  }
+
   #readRecord(): IdentityFile | undefined {
     const bytes = this.#log.state(storeRecord, LogStateKind.Store)
     return bytes === undefined || bytes.length === 0 ? undefined : parse(fromUtf8(bytes), 'the identity record of the raft log')
@@ -86,6 +128,9 @@ export class IdentityKeeper {
     return text === undefined ? undefined : parse(text, this.#path ?? '')
   }
 }
+
+const howToReplace = (id: number): string => `Take store ${id} offline (\`karst ctl store offline ${id}\`) and start this node on an `
+  + 'empty --data-dir; it then joins under a new id.'
 
 function parse(text: string, what: string): IdentityFile {
   try {

@@ -1,13 +1,60 @@
 import { fromHex } from '../common/bytes.js'
 import { regionId, storeId } from '../common/ids.js'
 import type { PdNode } from '../pd/pd-node.js'
-import { viewCluster, viewExplain, viewHealth, viewMembers, viewOperators, viewRegion, viewRegions, viewStore, viewStores }
+import { viewCluster, viewExplain, viewHealth, viewMembers, viewOperators, viewRegion, viewRegions, viewStatus, viewStore, viewStores }
   from '../pd/status-views.js'
 import type { Json } from '../pd/status-views.js'
 import { dashboardHtml } from './dashboard.js'
-import type { StatusPage } from './status-http.js'
+import type { NodeMetrics } from './metrics.js'
+import type { PdFace } from './pd-member.js'
+import type { ReadyCheck, StatusPage, StatusPages } from './status-http.js'
+import { karstVersion } from './version.js'
 
 const prefix = '/pd/api/v1/'
+
+export function pdPages(face: PdFace, metrics: NodeMetrics): StatusPages {
+  metrics.add(() => pdFigures(face.node))
+  return {
+    metrics,
+    status: () => pdStatus(face),
+    ready: () => pdReady(face),
+    config: face.config,
+    page: (path, query) => pdPage(face.node, path, query),
+  }
+}
+
+function pdStatus(face: PdFace): Record<string, unknown> {
+  const { env, node } = face
+  return {
+    role: 'pd', name: face.name, version: karstVersion(), pid: process.pid, state: face.state, clusterId: node.clusterId,
+    addresses: face.clientAddresses, startedAt: new Date(face.startedAtWallMs).toISOString(),
+    uptimeSeconds: Math.round((env.clock.wallMs() - face.startedAtWallMs) / 1000), pd: viewStatus(node), cluster: viewCluster(node),
+  }
+}
+
+function pdReady({ node, state }: PdFace): readonly ReadyCheck[] {
+  const leader = node.members().find(member => member.isLeader)
+  const checks: ReadyCheck[] = [
+    { name: 'state', ok: state === 'serving', detail: state },
+    { name: 'leader', ok: leader !== undefined, detail: leader?.name ?? 'none' },
+  ]
+  if (node.isLeader) checks.push({ name: 'lease', ok: node.hasLease, detail: node.hasLease ? 'held' : 'not confirmed' })
+  return checks
+}
+
+function pdFigures(node: PdNode): Record<string, number> {
+  const raft = node.describe()
+  const { leadership } = node
+  return {
+    pd_is_leader: node.isLeader ? 1 : 0, pd_has_lease: node.hasLease ? 1 : 0, pd_raft_term: raft.term,
+    pd_raft_committed_index: raft.committed, pd_raft_applied_index: raft.applied, pd_raft_log_entries: raft.last - raft.first + 1,
+    pd_stores: node.state.stores.size, pd_ids_given: node.state.idBound,
+    ...(leadership && {
+      pd_regions: leadership.tree.size, pd_operators: leadership.operators.all().length,
+      pd_tso_clock_ahead_ms: leadership.tso.forwardJumpMs,
+    }),
+  }
+}
 
 /** PD's own pages, under the paths of TiKV's PD. */
 export function pdPage(node: PdNode, path: string, query: URLSearchParams): StatusPage | undefined {
@@ -16,6 +63,8 @@ export function pdPage(node: PdNode, path: string, query: URLSearchParams): Stat
   const [what = '', kind = '', rest = ''] = path.substring(prefix.length).replace(/\/$/, '').split('/')
   switch (what) {
     case 'members': return { kind: 'json', body: viewMembers(node) }
+    case 'version': return { kind: 'json', body: { version: karstVersion() } }
+    case 'status': return { kind: 'json', body: viewStatus(node) }
     case 'health': return { kind: 'json', body: viewHealth(node) }
     case 'cluster': return { kind: 'json', body: viewCluster(node) }
     case 'stores': return ofLeader(node, viewStores(node))

@@ -17,6 +17,13 @@ export interface StorePdOptions {
   readonly onStores: (stores: readonly StoreMeta[]) => void
   /** PD does not want this store any more: its id is a tombstone. */
   readonly onRefused: (error: PdRefusedError) => void
+  /** A heartbeat older than this may be of a leadership that is over: it is not repeated to a new PD leader. */
+  readonly beatMsMax: number
+}
+
+interface SentBeat {
+  readonly beat: RegionBeat
+  readonly atMs: number
 }
 
 /**
@@ -26,6 +33,9 @@ export interface StorePdOptions {
 export class StorePdAdapter implements StorePd {
   readonly #options: StorePdOptions
   #beats = new Map<RegionId, RegionBeat>()
+  /** The newest of each region that was handed to us, for a PD leader that knows of none. */
+  readonly #latest = new Map<RegionId, SentBeat>()
+  #answer: ((operators: readonly Operator[]) => void) | undefined
   #beatsDone: ((operators: readonly Operator[]) => void)[] = []
   #isBeating = false
   #stats: StoreStats | undefined
@@ -39,7 +49,20 @@ export class StorePdAdapter implements StorePd {
   close(): void {
     this.#isClosed = true
     this.#beats.clear()
+    this.#latest.clear()
     this.#beatsDone = []
+    this.#answer = undefined
+  }
+
+  /** PD has a leader again, which may know nothing of regions: it hears of all of ours, before their clocks say so. */
+  onLeaderFound(): void {
+    const oldestMs = this.#options.env.clock.monotonicMs() - this.#options.beatMsMax
+    for (const [regionId, { beat, atMs }] of this.#latest) {
+      if (atMs < oldestMs) this.#latest.delete(regionId)
+      else if (!this.#beats.has(regionId)) this.#beats.set(regionId, beat)
+    }
+    if (this.#answer !== undefined && this.#beatsDone.length === 0) this.#beatsDone.push(this.#answer)
+    this.#sendBeats()
   }
 
   allocIds(count: number, done: (first: number | undefined) => void): void {
@@ -60,10 +83,13 @@ export class StorePdAdapter implements StorePd {
 
   regionHeartbeat(beats: readonly RegionBeat[], done: (operators: readonly Operator[]) => void): void {
     if (this.#isClosed) return
+    const atMs = this.#options.env.clock.monotonicMs()
     for (const beat of beats) {
       this.#beats.delete(beat.region.regionId)
       this.#beats.set(beat.region.regionId, beat)
+      this.#latest.set(beat.region.regionId, { beat, atMs })
     }
+    this.#answer = done
     this.#beatsDone.push(done)
     this.#sendBeats()
   }

@@ -21,11 +21,18 @@ export interface Field {
   readonly flag?: string
 }
 
+/** The values in force, by key. */
+export interface Values {
+  number(key: string): number
+  text(key: string): string
+  list(key: string): readonly string[]
+}
+
 /** A relation between fields. Checked when every field it names is sound by itself. */
 export interface Rule {
   readonly keys: readonly string[]
   /** @returns what is wrong, or undefined */
-  readonly check: (value: (key: string) => number) => string | undefined
+  readonly check: (values: Values) => string | undefined
 }
 
 export interface Schema {

@@ -1,6 +1,7 @@
 import { nearest } from './did-you-mean.js'
 import { parseField } from './fields.js'
 import type { Field, Schema, Value } from './fields.js'
+import { StartupError } from '../startup-error.js'
 import { readToml } from './toml.js'
 import type { TomlEntry } from './toml.js'
 
@@ -14,6 +15,8 @@ export interface ConfigInput {
   readonly file?: { readonly path: string; readonly text: string }
   /** Flags that were given, by their long name without dashes. They win over the file. */
   readonly flags: Readonly<Record<string, unknown>>
+  /** Values by their outside name, from a program. They win over both. */
+  readonly keys?: Readonly<Record<string, unknown>>
 }
 
 interface Given {
@@ -63,10 +66,8 @@ export function loadConfig(schema: Schema, input: ConfigInput): Loaded {
   const given = new Map<string, Given>()
   const broken = new Set<string>()
   if (input.file !== undefined) readFile(schema, input.file, given, broken, mistakes)
-  for (const field of schema.fields) {
-    if (field.flag === undefined || input.flags[field.flag] === undefined) continue
-    const where = `--${field.flag}`
-    const parsed = parseField(field, input.flags[field.flag])
+  const take = (field: Field, raw: unknown, where: string): void => {
+    const parsed = parseField(field, raw)
     if ('value' in parsed) {
       given.set(field.key, { value: parsed.value, where })
       broken.delete(field.key)
@@ -74,6 +75,14 @@ export function loadConfig(schema: Schema, input: ConfigInput): Loaded {
       mistakes.push({ where, text: `${where} ${parsed.mistake}` })
       broken.add(field.key)
     }
+  }
+  for (const field of schema.fields) {
+    if (field.flag !== undefined && input.flags[field.flag] !== undefined) take(field, input.flags[field.flag], `--${field.flag}`)
+  }
+  for (const [key, raw] of Object.entries(input.keys ?? {})) {
+    const field = schema.fields.find(one => one.key === key)
+    if (field === undefined) mistakes.push({ where: key, text: unknownKey(schema, key) })
+    else take(field, raw, key)
   }
   const values = new ConfigValues(schema, given)
   checkRules(schema, values, given, broken, mistakes)
@@ -142,7 +151,7 @@ function checkRules(
 ): void {
   for (const rule of schema.rules) {
     if (rule.keys.some(key => broken.has(key))) continue
-    const text = rule.check(key => values.number(key))
+    const text = rule.check(values)
     if (text === undefined) continue
     const wheres = rule.keys.flatMap(key => given.get(key)?.where ?? [])
     mistakes.push({ where: wheres[0] ?? rule.keys[0] ?? '', text })
@@ -153,6 +162,13 @@ function checkRules(
 function mergeLabels(left: Value | undefined, right: Value): Value {
   return typeof left === 'object' && !Array.isArray(left) && typeof right === 'object' && !Array.isArray(right)
     ? { ...left, ...right } : right
+}
+
+/** For programs. @throws StartupError('config') with all mistakes, one a line */
+export function mustLoadConfig(schema: Schema, input: ConfigInput): ConfigValues {
+  const loaded = loadConfig(schema, input)
+  if (loaded.ok) return loaded.values
+  throw new StartupError('config', loaded.mistakes.map(mistake => mistake.text).join('\n'))
 }
 
 /** The schema for machines and people: `--config-info json`. */

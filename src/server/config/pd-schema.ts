@@ -1,6 +1,8 @@
-import { defaultPdConfig } from '../../pd/config.js'
+import { defaultPdConfig, parseInitialCluster } from '../../pd/config.js'
 import type { PdConfig } from '../../pd/config.js'
+import { isAnyHost } from '../advertise.js'
 import { logFields } from './common-fields.js'
+import { isAddress, withoutScheme } from './fields.js'
 import type { Field, Rule, Schema } from './fields.js'
 import type { ConfigValues } from './load.js'
 
@@ -12,7 +14,7 @@ const memberFields: readonly Field[] = [
   { key: 'name', kind: 'text', default: 'pd', flag: 'name', doc: 'Name of this member; its place in initial-cluster.' },
   {
     key: 'client-urls', kind: 'urls', default: ['http://127.0.0.1:2379'], flag: 'client-urls',
-    doc: 'Where clients and stores reach this member; HTTP for people and /metrics is on the same port. Port 0: any free one.',
+    doc: 'Where clients and stores reach this member. Port 0: any free one.',
   },
   {
     key: 'advertise-client-urls', kind: 'urls', default: [], flag: 'advertise-client-urls',
@@ -24,7 +26,8 @@ const memberFields: readonly Field[] = [
   },
   {
     key: 'status-addr', kind: 'address', default: '', flag: 'status-addr',
-    doc: 'HTTP for /status, /ready, /metrics and /pd/api/v1. Empty: the port of the peer URL.',
+    doc: 'HTTP for the dashboard, /status, /ready, /metrics and /pd/api/v1. Empty: the address of the peer URL while this member is '
+      + 'alone, else any free port on its host.',
   },
   {
     key: 'initial-cluster', kind: 'text', default: '', flag: 'initial-cluster',
@@ -74,26 +77,48 @@ const stateFields: readonly Field[] = [
 
 const rules: readonly Rule[] = [
   {
+    keys: ['client-urls', 'advertise-client-urls'],
+    check: values => {
+      const any = values.list('client-urls').find(url => isAnyHost(withoutScheme(url)))
+      return any === undefined || values.list('advertise-client-urls').length > 0 ? undefined
+        : `client-urls ${any} is every address of this machine; say in advertise-client-urls how others reach it`
+    },
+  },
+  { keys: ['client-urls'], check: values => values.list('client-urls').length === 0 ? 'client-urls must not be empty' : undefined },
+  { keys: ['peer-urls'], check: values => values.list('peer-urls').length === 0 ? 'peer-urls must not be empty' : undefined },
+  { keys: ['name'], check: values => /^[\w.-]+$/.test(values.text('name')) ? undefined : 'name must be of letters, digits and _ . -' },
+  { keys: ['initial-cluster', 'name'], check: values => initialClusterMistake(values.text('initial-cluster'), values.text('name')) },
+  {
     keys: ['election-interval', 'tick-interval'],
-    check: value => value('election-interval') >= value('tick-interval') * (initial.heartbeatTicks + 1) ? undefined
+    check: values => values.number('election-interval') >= values.number('tick-interval') * (initial.heartbeatTicks + 1) ? undefined
       : `election-interval must be at least ${initial.heartbeatTicks + 1} tick-intervals`,
   },
   {
     keys: ['lease', 'tick-interval'],
-    check: value => (initial.leaseTicks - 1) * value('tick-interval') >= value('lease') * 1.1 ? undefined
+    check: values => (initial.leaseTicks - 1) * values.number('tick-interval') >= values.number('lease') * 1.1 ? undefined
       : `lease must be 10 % shorter than ${initial.leaseTicks - 1} tick-intervals`,
   },
   {
     keys: ['tso-save-interval', 'tick-interval'],
-    check: value => value('tso-save-interval') >= 4 * value('tick-interval') ? undefined
+    check: values => values.number('tso-save-interval') >= 4 * values.number('tick-interval') ? undefined
       : 'tso-save-interval must be at least four tick-intervals',
   },
   {
     keys: ['schedule.max-store-down-time'],
-    check: value => value('schedule.max-store-down-time') >= initial.storeDisconnectMs ? undefined
+    check: values => values.number('schedule.max-store-down-time') >= initial.storeDisconnectMs ? undefined
       : `schedule.max-store-down-time must be at least ${initial.storeDisconnectMs / 1000}s`,
   },
 ]
+
+function initialClusterMistake(text: string, name: string): string | undefined {
+  if (text === '') return undefined
+  const parsed = parseInitialCluster(text)
+  if (!parsed.ok) return parsed.error
+  const bad = parsed.value.flatMap(member => member.peerUrls).find(url => !isAddress(withoutScheme(url)))
+  if (bad !== undefined) return `initial-cluster: "${bad}" is not a URL http://host:port`
+  const names = parsed.value.map(member => member.name)
+  return names.includes(name) ? undefined : `initial-cluster names ${names.join(', ')}, but this member is called ${name}`
+}
 
 export const pdSchema: Schema = { program: 'karst pd', fields: [...memberFields, ...stateFields, ...logFields], rules }
 

@@ -1,4 +1,6 @@
 import type { StoreConfig } from '../../store/api.js'
+import { defaultStoreConfig } from '../../store/config.js'
+import { isAnyHost } from '../advertise.js'
 import { logFields, sizes } from './common-fields.js'
 import type { Field, Rule, Schema } from './fields.js'
 import type { ConfigValues } from './load.js'
@@ -6,6 +8,7 @@ import type { ConfigValues } from './load.js'
 const { kib, mib, gib } = sizes
 const second = 1_000
 const minute = 60 * second
+const initial = defaultStoreConfig
 
 const serverFields: readonly Field[] = [
   {
@@ -44,7 +47,7 @@ const storageFields: readonly Field[] = [
     doc: 'Folder of the data, the raft log and the identity of the store. One store, one folder.',
   },
   {
-    key: 'storage.reserve-space', kind: 'size', default: 256 * mib, min: 0,
+    key: 'storage.reserve-space', kind: 'size', default: initial.reserveDiskBytes, min: 0,
     doc: 'With less free space than this, writes are refused with DiskFull; reads and deletes go on. 0: no reserve.',
   },
   {
@@ -71,107 +74,123 @@ const storageFields: readonly Field[] = [
 
 const raftFields: readonly Field[] = [
   {
-    key: 'raftstore.raft-base-tick-interval', kind: 'duration', default: 100, min: 10, max: 10 * second,
+    key: 'raftstore.raft-base-tick-interval', kind: 'duration', default: initial.tickMs, min: 10, max: 10 * second,
     doc: 'The unit of raft time. Smaller: faster fail-over, more idle work.',
   },
   {
-    key: 'raftstore.raft-heartbeat-ticks', kind: 'integer', default: 2, min: 1, max: 100,
+    key: 'raftstore.raft-heartbeat-ticks', kind: 'integer', default: initial.heartbeatTicks, min: 1, max: 100,
     doc: 'Ticks between two heartbeats of a leader.',
   },
   {
-    key: 'raftstore.raft-election-timeout-ticks', kind: 'integer', default: 15, min: 3, max: 1_000,
+    key: 'raftstore.raft-election-timeout-ticks', kind: 'integer', default: initial.electionTicksMin, min: 3, max: 1_000,
     doc: 'A follower that heard nothing for this long to twice as long stands for election.',
   },
   {
-    key: 'raftstore.vote-guard-ticks', kind: 'integer', default: 7, min: 2, max: 1_000,
+    key: 'raftstore.vote-guard-ticks', kind: 'integer', default: initial.leaseTicks, min: 2, max: 1_000,
     doc: 'Who heard a leader less than this long ago gives no vote. It is what makes the lease safe.',
   },
   {
-    key: 'raftstore.raft-store-max-leader-lease', kind: 'duration', default: 500, min: 0, max: 60 * second,
-    doc: 'How long a confirmed leader reads without asking. 0: every read asks a quorum.',
+    key: 'raftstore.raft-store-max-leader-lease', kind: 'duration', default: initial.leaseMs, min: 1, max: 60 * second,
+    doc: 'How long a confirmed leader reads without asking. 1ms: every read asks a quorum.',
   },
   {
-    key: 'raftstore.raft-max-size-per-msg', kind: 'size', default: mib, min: kib, max: 8 * mib,
+    key: 'raftstore.raft-max-size-per-msg', kind: 'size', default: initial.raftMessageBytesMax, min: kib, max: 8 * mib,
     doc: 'Entries of one append message.',
   },
   {
-    key: 'raftstore.raft-max-inflight-msgs', kind: 'integer', default: 256, min: 1, max: 16_384,
+    key: 'raftstore.raft-max-inflight-msgs', kind: 'integer', default: initial.raftInflightMessagesMax, min: 1, max: 16_384,
     doc: 'Append messages under way to one follower.',
   },
   {
-    key: 'raftstore.raft-max-uncommitted-size', kind: 'size', default: 32 * mib, min: 8 * mib, max: 4 * gib,
+    key: 'raftstore.raft-max-uncommitted-size', kind: 'size', default: initial.uncommittedBytesMax, min: 8 * mib, max: 4 * gib,
     doc: 'Entries of one region that are not committed yet; beyond it, writes get ServerIsBusy.',
   },
   {
-    key: 'raftstore.proposals-pending-max', kind: 'integer', default: 16_384, min: 16, max: 1 << 20,
+    key: 'raftstore.proposals-pending-max', kind: 'integer', default: initial.proposalsPendingMax, min: 16, max: 1 << 20,
     doc: 'Writes of one store that wait for their answer; beyond it, writes get ServerIsBusy.',
   },
   {
-    key: 'raftstore.raft-log-gc-tick-interval', kind: 'duration', default: 3 * second, min: 100, max: 60 * minute,
+    key: 'raftstore.raft-log-gc-tick-interval', kind: 'duration', default: initial.logGcTickMs, min: 100, max: 60 * minute,
     doc: 'How often the raft log is cut.',
   },
   {
-    key: 'raftstore.raft-log-gc-count-limit', kind: 'integer', default: 10_000, min: 1, max: 100_000_000,
+    key: 'raftstore.raft-log-gc-count-limit', kind: 'integer', default: initial.logGcCountLimit, min: 1, max: 100_000_000,
     doc: 'Entries kept for a slow follower before it needs a snapshot.',
   },
   {
-    key: 'raftstore.raft-log-gc-size-limit', kind: 'size', default: 64 * mib, min: mib, max: 64 * gib,
+    key: 'raftstore.raft-log-gc-size-limit', kind: 'size', default: initial.logGcBytesLimit, min: mib, max: 64 * gib,
     doc: 'The same in bytes.',
   },
   {
-    key: 'raftstore.idle-flush-interval', kind: 'duration', default: 30 * second, min: second, max: 24 * 60 * minute,
+    key: 'raftstore.idle-flush-interval', kind: 'duration', default: initial.idleFlushMs, min: second, max: 24 * 60 * minute,
     doc: 'A quiet engine is flushed after this time, so that no region pins the raft log.',
   },
 ]
 
 const beatFields: readonly Field[] = [
   {
-    key: 'raftstore.pd-heartbeat-tick-interval', kind: 'duration', default: 10 * second, min: 100, max: 10 * minute,
+    key: 'raftstore.pd-heartbeat-tick-interval', kind: 'duration', default: initial.regionHeartbeatMs, min: 100, max: 10 * minute,
     doc: 'How often a leader tells PD of its region when nothing changes.',
   },
   {
-    key: 'raftstore.pd-store-heartbeat-tick-interval', kind: 'duration', default: 3 * second, min: 100, max: minute,
+    key: 'raftstore.pd-store-heartbeat-tick-interval', kind: 'duration', default: initial.storeHeartbeatMs, min: 100, max: minute,
     doc: 'How often a store tells PD that it lives.',
   },
   {
-    key: 'raftstore.peer-stale-state-check-interval', kind: 'duration', default: 60 * second, min: second, max: 24 * 60 * minute,
+    key: 'raftstore.peer-stale-state-check-interval', kind: 'duration', default: initial.peerStaleMs, min: second, max: 24 * 60 * minute,
     doc: 'A replica that has no leader for this long asks PD whether it still belongs to its region.',
   },
   {
-    key: 'server.snap-io-max-bytes-per-sec', kind: 'size', default: 100 * mib, min: 64 * kib, max: 64 * gib,
+    key: 'server.snap-io-max-bytes-per-sec', kind: 'size', default: initial.snapshotBytesPerSecond, min: 64 * kib, max: 64 * gib,
     doc: 'Limit of snapshots sent by this store.',
   },
   {
-    key: 'server.concurrent-send-snap-limit', kind: 'integer', default: 4, min: 1, max: 64,
+    key: 'server.concurrent-send-snap-limit', kind: 'integer', default: initial.snapshotConcurrencyMax, min: 1, max: 64,
     doc: 'Snapshots under way at a time, each way.',
   },
   {
-    key: 'server.snap-chunk-size', kind: 'size', default: 512 * kib, min: 4 * kib, max: 4 * mib,
+    key: 'server.snap-chunk-size', kind: 'size', default: initial.snapshotChunkBytes, min: 4 * kib, max: 4 * mib,
     doc: 'Rows of a snapshot that travel in one message.',
   },
 ]
 
 const rules: readonly Rule[] = [
   {
+    keys: ['server.addr', 'server.advertise-addr'],
+    check: values => !isAnyHost(values.text('server.addr')) || values.text('server.advertise-addr') !== '' ? undefined
+      : `server.addr ${values.text('server.addr')} is every address of this machine; say in server.advertise-addr how others reach it`,
+  },
+  {
+    keys: ['server.advertise-addr'],
+    check: values => isAnyHost(values.text('server.advertise-addr')) || values.text('server.advertise-addr').endsWith(':0')
+      ? 'server.advertise-addr must be an address that others can reach' : undefined,
+  },
+  {
+    keys: ['server.addr'], check: values => values.text('server.addr') === '' ? 'server.addr must not be empty' : undefined,
+  },
+  {
+    keys: ['pd.endpoints'], check: values => values.list('pd.endpoints').length === 0 ? 'pd.endpoints must name a PD member' : undefined,
+  },
+  {
     keys: ['raftstore.raft-election-timeout-ticks', 'raftstore.raft-heartbeat-ticks'],
-    check: value => value('raftstore.raft-election-timeout-ticks') > value('raftstore.raft-heartbeat-ticks') ? undefined
+    check: values => values.number('raftstore.raft-election-timeout-ticks') > values.number('raftstore.raft-heartbeat-ticks') ? undefined
       : 'raftstore.raft-election-timeout-ticks must exceed raftstore.raft-heartbeat-ticks',
   },
   {
     keys: ['raftstore.vote-guard-ticks', 'raftstore.raft-election-timeout-ticks'],
-    check: value => value('raftstore.vote-guard-ticks') <= value('raftstore.raft-election-timeout-ticks') ? undefined
-      : 'raftstore.vote-guard-ticks must not exceed raftstore.raft-election-timeout-ticks',
+    check: values => values.number('raftstore.vote-guard-ticks') < values.number('raftstore.raft-election-timeout-ticks') ? undefined
+      : 'raftstore.vote-guard-ticks must be less than raftstore.raft-election-timeout-ticks',
   },
   {
     keys: ['raftstore.vote-guard-ticks', 'raftstore.raft-heartbeat-ticks'],
-    check: value => value('raftstore.vote-guard-ticks') > value('raftstore.raft-heartbeat-ticks') ? undefined
+    check: values => values.number('raftstore.vote-guard-ticks') > values.number('raftstore.raft-heartbeat-ticks') ? undefined
       : 'raftstore.vote-guard-ticks must exceed raftstore.raft-heartbeat-ticks',
   },
   {
     keys: ['raftstore.raft-store-max-leader-lease', 'raftstore.vote-guard-ticks', 'raftstore.raft-base-tick-interval'],
-    check: value => {
-      const guardMs = (value('raftstore.vote-guard-ticks') - 1) * value('raftstore.raft-base-tick-interval')
-      return value('raftstore.raft-store-max-leader-lease') * 1.1 <= guardMs ? undefined
+    check: values => {
+      const guardMs = (values.number('raftstore.vote-guard-ticks') - 1) * values.number('raftstore.raft-base-tick-interval')
+      return values.number('raftstore.raft-store-max-leader-lease') * 1.1 <= guardMs ? undefined
         : `raftstore.raft-store-max-leader-lease must be 10 % shorter than the vote guard without its first tick, ${guardMs}ms`
     },
   },

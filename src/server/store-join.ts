@@ -1,0 +1,137 @@
+import type { Env } from '../common/env.js'
+import { emptyBytes } from '../common/bytes.js'
+import { peerId, regionId, storeId } from '../common/ids.js'
+import type { StoreId } from '../common/ids.js'
+import type { Region } from '../common/region.js'
+import { PdRefusedError, PdUnavailableError } from '../pd/api.js'
+import type { PdClient } from '../pd/api.js'
+import type { StoreMeta } from '../wire/messages.js'
+import type { BootstrapIntent, IdentityKeeper, StoreIdentity } from './identity.js'
+import { StartupError } from './startup-error.js'
+
+export interface JoinOptions {
+  readonly env: Env
+  readonly pd: PdClient
+  readonly pdAddresses: readonly string[]
+  readonly keeper: IdentityKeeper
+  readonly metaOf: (storeId: StoreId) => StoreMeta
+  /** Ends the wait for PD. */
+  readonly signal: AbortSignal
+}
+
+export interface Joined {
+  readonly identity: StoreIdentity
+  /** The first region of the cluster is this store's to write, perhaps again, before it starts. */
+  readonly firstRegion: Region | undefined
+}
+
+const logAgainMs = 10_000
+
+/**
+ * Finds this node's place in the cluster. A fresh one gets an id from PD and offers the first region; one store of all is
+ * told that the cluster is its own. Every step may be repeated after a crash:
+ *
+ *   ids from PD ─► identity and intent, durable ─► offer to PD ─► first region, durable ─► intent cleared
+ *
+ * Who comes back with an intent offers the same region again, and PD answers it as the first time.
+ * @throws StartupError
+ */
+export async function joinCluster(options: JoinOptions): Promise<Joined> {
+  return await new Join(options).run()
+}
+
+class Join {
+  readonly #options: JoinOptions
+
+  constructor(options: JoinOptions) { this.#options = options }
+
+  async run(): Promise<Joined> {
+    const { env, pd, keeper } = this.#options
+    const known = keeper.load()
+    await this.#ask(() => pd.getMembers())
+    if (known !== undefined && known.clusterId !== pd.clusterId) {
+      throw new StartupError('clusterMismatch', `the data is of store ${known.storeId} of cluster ${known.clusterId}, but PD at `
+        + `${this.#options.pdAddresses.join(', ')} is of cluster ${pd.clusterId}. Point --pd to the right cluster, or --data-dir to `
+        + 'the right folder; an empty folder joins this cluster as a new store.')
+    }
+    const identity = known ?? await this.#takeIdentity()
+    const { intent } = keeper
+    if (intent !== undefined) {
+      const firstRegion = await this.#offer(identity, intent)
+      if (firstRegion !== undefined) return { identity, firstRegion }
+      await keeper.save(identity, undefined)
+    }
+    await this.#register(identity)
+    env.log('info', 'store.registered', { store: identity.storeId, cluster: identity.clusterId })
+    return { identity, firstRegion: undefined }
+  }
+
+  async #takeIdentity(): Promise<StoreIdentity> {
+    const { env, pd, keeper } = this.#options
+    const isBootstrapped = await this.#ask(() => pd.isBootstrapped())
+    const first = await this.#ask(() => pd.allocIds(isBootstrapped ? 1 : 3))
+    const identity = { clusterId: pd.clusterId, storeId: storeId(first) }
+    env.failpoint('join.before-identity')
+    await keeper.save(identity, isBootstrapped ? undefined : { regionId: first + 1, peerId: first + 2 })
+    env.failpoint('join.after-identity')
+    env.log('info', 'store.identity', { store: identity.storeId, cluster: identity.clusterId })
+    return identity
+  }
+
+  /** @returns the region when the cluster is ours */
+  async #offer(identity: StoreIdentity, intent: BootstrapIntent): Promise<Region | undefined> {
+    const { env, pd, metaOf } = this.#options
+    const region: Region = {
+      regionId: regionId(intent.regionId), startKey: emptyBytes, endKey: emptyBytes, epoch: { confVer: 1, version: 1 },
+      peers: [{ peerId: peerId(intent.peerId), storeId: identity.storeId, role: 'voter' }],
+    }
+    const isOurs = await this.#registering(identity, () => pd.bootstrap(metaOf(identity.storeId), region))
+    env.failpoint('join.after-offer')
+    if (!isOurs) return undefined
+    env.log('info', 'store.bootstraps', { store: identity.storeId, cluster: identity.clusterId, region: region.regionId })
+    // Where this store lives may have changed since the first offer.
+    await this.#register(identity)
+    return region
+  }
+
+  async #register(identity: StoreIdentity): Promise<void> {
+    const { pd, metaOf } = this.#options
+    await this.#registering(identity, () => pd.putStore(metaOf(identity.storeId)))
+  }
+
+  async #registering<T>(identity: StoreIdentity, call: () => Promise<T>): Promise<T> {
+    const { pd } = this.#options
+    try {
+      return await this.#ask(call)
+    } catch (error) {
+      if (!(error instanceof PdRefusedError)) throw error
+      const stores = await this.#ask(() => pd.getStores())
+      const own = stores.find(store => store.storeId === identity.storeId)
+      throw own?.state === 'tombstone' ? tombstoneError(identity.storeId, error)
+        : new StartupError('storeRefused', `PD does not take store ${identity.storeId}: ${error.message}`, { cause: error })
+    }
+  }
+
+  /** Asks until PD answers; says so while it does not. */
+  async #ask<T>(call: () => Promise<T>): Promise<T> {
+    const { env, pdAddresses, signal } = this.#options
+    let saidAtMs = Number.NEGATIVE_INFINITY
+    for (;;) {
+      try {
+        return await call()
+      } catch (error) {
+        if (signal.aborted) throw new StartupError('pdUnavailable', 'stopped while it waited for PD', { cause: error })
+        if (!(error instanceof PdUnavailableError)) throw error
+        const nowMs = env.clock.monotonicMs()
+        if (nowMs - saidAtMs < logAgainMs) continue
+        saidAtMs = nowMs
+        env.log('warn', 'store.waits-for-pd', { pd: pdAddresses.join(','), reason: error.message, hint: 'is `karst pd` running there?' })
+      }
+    }
+  }
+}
+
+export function tombstoneError(id: StoreId, cause: unknown): StartupError {
+  return new StartupError('storeTombstone', `store ${id} was taken out of the cluster for good and must not come back. `
+    + 'Give this node an empty --data-dir: it joins under a new id.', { cause })
+}
