@@ -10,7 +10,7 @@ import type { LogSink } from './logging.js'
 import { loopbackPorts } from './loopback-ports.js'
 import { startPd } from './pd-member.js'
 import type { PdProcess } from './pd-member.js'
-import { StartupError } from './startup-error.js'
+import { untilSettled } from './settled.js'
 import { MemoryLogDisk, MemoryStoreDisk, openLogOnDisk, openStoreOnDisk } from './storage.js'
 import { startStore } from './store-node.js'
 import type { StoreNode } from './store-node.js'
@@ -73,7 +73,6 @@ export interface Cluster {
 }
 
 const startMsMax = 30_000
-const lookMs = 20
 
 /** Starts PD and stores on loopback from the same code as `karst pd` and `karst store`; resolves when the cluster serves. */
 export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
@@ -168,20 +167,9 @@ class LocalCluster implements Cluster {
 
   async settled(timeoutMs = startMsMax): Promise<void> {
     const connection = this.connection({ timeoutMs })
-    const deadlineMs = performance.now() + timeoutMs
     const replicas = Math.min(this.#stores.filter(slot => slot.isUp).length, this.#pd[0]?.maxReplicas ?? 1)
     try {
-      for (;;) {
-        const routes = await connection.pd.scanRegions(new Uint8Array(0), new Uint8Array(0), 0)
-        const unsettled = routes.filter(({ region, leader }) => leader === undefined
-          || region.peers.filter(peer => peer.role === 'voter').length < replicas || region.peers.some(peer => peer.role !== 'voter'))
-        if (routes.length > 0 && unsettled.length === 0) return
-        if (performance.now() > deadlineMs) {
-          throw new StartupError('notSettled', routes.length === 0 ? `no region was heard of within ${timeoutMs} ms`
-            : `${unsettled.length} of ${routes.length} regions have no leader or too few replicas after ${timeoutMs} ms`)
-        }
-        await new Promise(resolve => { setTimeout(resolve, lookMs) })
-      }
+      await untilSettled(connection.pd, replicas, timeoutMs)
     } finally {
       connection.close()
       this.#connections.delete(connection)

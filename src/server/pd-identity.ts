@@ -29,8 +29,8 @@ export async function claimPdIdentity(storage: LogStorage, own: Omit<PdIdentity,
   const text = path === undefined ? undefined : readFileIfThere(path)
   const file = text === undefined ? undefined : parse(text, path ?? '')
   if (record === undefined && file !== undefined) {
-    throw new StartupError('dataDirDamaged', `${path} says PD member ${file.name}, but the raft log beside it is empty: what this member had `
-      + 'voted for is gone. Give back its data; a sole member without its data is a new cluster and needs an empty --data-dir.')
+    throw new StartupError('dataDirDamaged', `${path} says PD member ${file.name}, but the raft log beside it is empty: what this `
+      + 'member had voted for is gone. Give back its data; a sole member without its data is a new cluster and needs an empty --data-dir.')
   }
   const known = record ?? file
   if (known !== undefined && (known.memberId !== own.memberId || known.name !== own.name)) {

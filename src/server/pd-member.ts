@@ -139,8 +139,8 @@ export class PdProcess implements PdFace {
     const { env } = this
     const address = withoutScheme(url)
     const server = await listenRpc({ env, address, hello: this.#hello, ...what }).catch((error: unknown) => {
-      throw new StartupError('addressInUse', `cannot listen on ${address}: ${(error as Error).message}. If another PD runs here, give this `
-        + 'one its own --client-urls and --peer-urls.', { cause: error })
+      throw new StartupError('addressInUse', `${(error as Error).message}. If another PD runs here, give this one its own --client-urls `
+        + 'and --peer-urls.', { cause: error })
     })
     this.#closers.add(() => { server.close() })
     if (what.onRaft === undefined) this.#servers.push(server)

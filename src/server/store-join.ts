@@ -68,11 +68,12 @@ class Join {
 
   async #takeIdentity(): Promise<StoreIdentity> {
     const { env, pd, keeper } = this.#options
+    // Its own id first: the stores of a fresh cluster are called 1, 2, 3.
+    const identity = { clusterId: pd.clusterId, storeId: storeId(await this.#ask(() => pd.allocIds(1))) }
     const isBootstrapped = await this.#ask(() => pd.isBootstrapped())
-    const first = await this.#ask(() => pd.allocIds(isBootstrapped ? 1 : 3))
-    const identity = { clusterId: pd.clusterId, storeId: storeId(first) }
+    const first = isBootstrapped ? 0 : await this.#ask(() => pd.allocIds(2))
     env.failpoint('join.before-identity')
-    await keeper.save(identity, isBootstrapped ? undefined : { regionId: first + 1, peerId: first + 2 })
+    await keeper.save(identity, isBootstrapped ? undefined : { regionId: first, peerId: first + 1 })
     env.failpoint('join.after-identity')
     env.log('info', 'store.identity', { store: identity.storeId, cluster: identity.clusterId })
     return identity

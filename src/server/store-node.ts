@@ -31,7 +31,7 @@ import { storeHandlers } from './store-services.js'
 import { karstVersion } from './version.js'
 
 export interface StoreNodeOptions {
-  /** In log lines, such as `store-1`. */
+  /** In log lines until it has an id; then it is `store-1`. */
   readonly name: string
   readonly settings: StoreSettings
   readonly log: LogSink
@@ -98,7 +98,9 @@ export class StoreNode implements StoreFace {
 
   constructor(options: StoreNodeOptions) {
     this.#options = options
-    const { env, close } = openNodeEnv(options)
+    const { env, close } = openNodeEnv({
+      ...options, log: (_node, level, event, fields) => { options.log(this.name, level, event, fields) },
+    })
     this.env = env
     this.#closeEnv = close
     this.#closers.add(close)
@@ -106,7 +108,8 @@ export class StoreNode implements StoreFace {
     options.signal?.addEventListener('abort', () => { this.#wait.abort() }, { once: true })
   }
 
-  get name(): string { return this.#options.name }
+  /** As the cluster calls it, once it has an id. */
+  get name(): string { return this.#storeId === 0 ? this.#options.name : `store-${this.#storeId}` }
   get settings(): StoreSettings { return this.#options.settings }
   get state(): NodeState { return this.#state }
   get clusterId(): bigint { return this.#clusterId }
@@ -170,15 +173,16 @@ export class StoreNode implements StoreFace {
   async #listen(): Promise<void> {
     const { env, settings } = this
     this.#server = await listenRpc({
-      env, address: settings.address, hello: this.#hello, handlers: this.#door.handlers, onRaft: envelope => { this.#store?.onRaft(envelope) },
+      env, address: settings.address, hello: this.#hello, handlers: this.#door.handlers,
+      onRaft: envelope => { this.#store?.onRaft(envelope) },
     }).catch((error: unknown) => {
-      throw new StartupError('addressInUse', `cannot listen on ${settings.address}: ${(error as Error).message}. If another store runs here, `
-        + 'give this one its own --addr (port 0 takes any free one).', { cause: error })
+      throw new StartupError('addressInUse', `${(error as Error).message}. If another store runs here, give this one its own --addr `
+        + '(port 0 takes any free one).', { cause: error })
     })
     const server = this.#server
     this.#closers.add(() => { server.close() })
     if (settings.statusAddress === '') return
-    const metrics = new NodeMetrics({ node: this.name })
+    const metrics = new NodeMetrics({ node: settings.address })
     this.#closers.add(() => { metrics.close() })
     metrics.add(() => server.metrics())
     metrics.add(() => this.#store?.metrics() ?? {})

@@ -45,13 +45,15 @@ function storeReady(face: StoreFace): readonly ReadyCheck[] {
   const shown = leaderless.slice(0, 5).map(peer => peer.region.regionId).join(', ')
   checks.push({
     name: 'regions', ok: leaderless.length === 0,
-    detail: leaderless.length === 0 ? `${peers.length} with a leader` : `${leaderless.length} of ${peers.length} without a leader: ${shown}`,
+    detail: leaderless.length === 0 ? `${peers.length} with a leader`
+      : `${leaderless.length} of ${peers.length} without a leader: ${shown}`,
   })
   const { freeBytes } = face
   if (freeBytes !== undefined) {
     const { reserveDiskBytes } = settings.raft
     checks.push({
-      name: 'disk', ok: freeBytes >= reserveDiskBytes, detail: `${Math.round(freeBytes / 2 ** 20)} MiB free, ${reserveDiskBytes / 2 ** 20} MiB reserved`,
+      name: 'disk', ok: freeBytes >= reserveDiskBytes,
+      detail: `${Math.round(freeBytes / 2 ** 20)} MiB free, ${reserveDiskBytes / 2 ** 20} MiB reserved`,
     })
   }
   return checks
@@ -78,6 +80,7 @@ function storePage(face: StoreFace, path: string, query: URLSearchParams): Statu
 function peerView(peer: PeerInfo): { readonly startKey: string } & Record<string, unknown> {
   const { region, ...raft } = peer
   return {
-    regionId: region.regionId, startKey: toHex(region.startKey), endKey: toHex(region.endKey), epoch: region.epoch, peers: region.peers, ...raft,
+    regionId: region.regionId, startKey: toHex(region.startKey), endKey: toHex(region.endKey), epoch: region.epoch,
+    peers: region.peers, ...raft,
   }
 }

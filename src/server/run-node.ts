@@ -1,0 +1,76 @@
+import { StartupError } from './startup-error.js'
+import type { LogSink } from './logging.js'
+
+export interface Runnable {
+  readonly name: string
+  start(): Promise<void>
+  /** @param handOverMs how long leaderships may take to go elsewhere; absent: as configured */
+  stop(handOverMs?: number): Promise<void>
+}
+
+export interface RunOptions<T extends Runnable> {
+  readonly log: LogSink
+  readonly create: (onFatal: (error: Error) => void) => T
+  readonly onReady: (node: T) => void
+  /** The end of standard input is the end of the whole cluster: stop, hand nothing over. For who starts many nodes. */
+  readonly stopWithStdin: boolean
+  /** How long a stop may take in all, beyond what the hand-over is given; then the process ends as it is. */
+  readonly closeMsMax?: number
+}
+
+/** Beside 0 (stopped as asked), 1 (does not start, or PD does not want it) and 2 (configuration). */
+export const fatalExitCode = 70
+const signals = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const
+const closeMsMaxDefault = 60_000
+const handOverMsMax = 10 * 60_000
+
+/**
+ * Runs one node until it is asked to stop. The first signal stops it in order, the second one at once.
+ * @returns the exit code @throws StartupError when it does not start
+ */
+export async function runNode<T extends Runnable>(options: RunOptions<T>): Promise<number> {
+  const { log } = options
+  const die = (error: unknown): never => {
+    const isWanted = error instanceof StartupError
+    const reason = isWanted ? error.message : error instanceof Error ? error.stack ?? error.message : String(error)
+    log(node.name, 'error', 'node.fatal', { reason })
+    process.exit(isWanted ? 1 : fatalExitCode)
+  }
+  const node = options.create(die)
+  process.on('uncaughtException', die)
+  process.on('unhandledRejection', die)
+  const stopping: { reason?: string } = {}
+  const ended = new Promise<number>((resolve, reject) => {
+    const stop = (reason: string, handOverMs?: number): void => {
+      stopping.reason = reason
+      log(node.name, 'info', 'node.stops', { reason })
+      const limit = setTimeout(() => die(new Error('the stop takes too long')), handOverMsMax + (options.closeMsMax ?? closeMsMaxDefault))
+      limit.unref()
+      node.stop(handOverMs).then(() => { resolve(0) }, reject)
+    }
+    for (const [signal, number] of Object.entries(signals) as [keyof typeof signals, number][]) {
+      process.on(signal, () => {
+        if (stopping.reason === undefined) return stop(signal)
+        if (stopping.reason === 'end of input') return
+        log(node.name, 'warn', 'node.ends-at-once', { reason: `a second signal, ${signal}` })
+        process.exit(128 + number)
+      })
+    }
+    if (options.stopWithStdin) onStdinEnd(() => { if (stopping.reason === undefined) stop('end of input', 0) })
+  })
+  // What rejects before somebody waits for it is not lost: it is looked at below.
+  ended.catch(() => {})
+  try {
+    await node.start()
+    if (stopping.reason === undefined) options.onReady(node)
+  } catch (error) {
+    if (stopping.reason === undefined) throw error
+  }
+  return await ended
+}
+
+function onStdinEnd(run: () => void): void {
+  process.stdin.on('end', run)
+  process.stdin.on('error', run)
+  process.stdin.resume()
+}
