@@ -110,7 +110,10 @@ class Store implements StoreApi {
       const peer = new Peer(this.#context, start)
       if (peer.region !== undefined) table.set(peer.region, plants.has('P17'))
       peers.set(start.regionId, peer)
-      peer.hurry(env.random.below(5))
+      // Nobody else's vote counts, so nobody was ever granted a lease by this one.
+      if (peer.isSoleVoter) peer.node.campaign()
+      else peer.hurry(env.random.below(5))
+      if (peer.hasWork) this.#turn.markDirty(peer)
     }
     this.#isStarted = true
     for (const one of recovered.doomed) this.#bury(one)
