@@ -43,4 +43,13 @@ export function residentBytes(pid: number): number {
   return match ? Number(match[1]) * 1024 : 0
 }
 
+
 export const pause = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
+
+/** Runs `one` for 0 .. count - 1, at most `lanes` at a time. */
+export async function inParallel(count: number, lanes: number, one: (at: number) => Promise<void>): Promise<void> {
+  let next = 0
+  await Promise.all(Array.from({ length: Math.min(lanes, count) }, async () => {
+    while (next < count) await one(next++)
+  }))
+}

@@ -46,13 +46,18 @@ export class ScrambledZipf {
   }
 
   next(): number {
+    return scramble(this.nextRank()) % this.count
+  }
+
+  /** Unscrambled: 0 is the hottest. */
+  nextRank(): number {
     const u = this.dice.next()
     const uz = u * this.#zetan
     let rank: number
     if (uz < 1) rank = 0
     else if (uz < this.#half) rank = 1
     else rank = Math.floor(this.count * (this.#eta * u - this.#eta + 1) ** this.#alpha)
-    return scramble(Math.min(rank, this.count - 1)) % this.count
+    return Math.min(rank, this.count - 1)
   }
 }
 

@@ -1,8 +1,5 @@
-// node dist/bench/micro/engine.js [DIR]: what one call into the storage costs. DIR (default ./karst-data/bench) should
-// be on the disk that is meant: a memory file system makes every sync free.
-import { mkdirSync, rmSync } from 'node:fs'
+// What one call into the storage costs.
 import { join } from 'node:path'
-import Benchmark from 'benchmark'
 import { logIndex, regionId, term } from '../../src/common/ids.js'
 import { Cf } from '../../src/engine/api.js'
 import { BatchWriter } from '../../src/engine/batch-writer.js'
@@ -11,6 +8,7 @@ import type { NativeRaftLog } from '../../src/engine/native-raft-log.js'
 import { openRocksEngine } from '../../src/engine/rocks-engine.js'
 import type { RocksEngine } from '../../src/engine/rocks-engine.js'
 import { EntryType } from '../../src/raft/types.js'
+import type { MicroCase, MicroFigure, MicroSuite } from './micro-case.js'
 
 const rows = 200_000
 const valueBytes = 256
@@ -27,8 +25,7 @@ function fill(engine: RocksEngine): Promise<void> {
   return new Promise(resolve => engine.flush(resolve))
 }
 
-/** @returns a case and the operations one run of it does */
-function cases(engine: RocksEngine): readonly [string, number, () => void][] {
+function engineCases(engine: RocksEngine): MicroCase[] {
   let next = 0
   const random = (): Buffer => keyOf(next = (next * 1_103_515_245 + 12_345) % rows)
   const put = (count: number) => (): void => {
@@ -43,24 +40,26 @@ function cases(engine: RocksEngine): readonly [string, number, () => void][] {
   }
   const hot = keyOf(1)
   return [
-    ['get, random', 1, () => { engine.get(Cf.Default, random()) }],
-    ['get, one hot key', 1, () => { engine.get(Cf.Default, hot) }],
-    ['multiGet 16', 16, many(16)],
-    ['multiGet 64', 64, many(64)],
-    ['scan 100', 100, scan(100, false)],
-    ['scan 1000', 1000, scan(1000, false)],
-    ['scan 1000 reverse', 1000, scan(1000, true)],
-    ['batch of 1 put', 1, put(1)],
-    ['batch of 16 puts', 16, put(16)],
-    ['batch of 64 puts', 64, put(64)],
+    { name: 'get, random', operations: 1, run: () => { engine.get(Cf.Default, random()) } },
+    { name: 'get, one hot key', operations: 1, run: () => { engine.get(Cf.Default, hot) } },
+    { name: 'multiGet 16, per key', operations: 16, run: many(16) },
+    { name: 'multiGet 64, per key', operations: 64, run: many(64) },
+    { name: 'scan 100, per row', operations: 100, run: scan(100, false) },
+    { name: 'scan 1000, per row', operations: 1000, run: scan(1000, false) },
+    { name: 'scan 1000 reverse, per row', operations: 1000, run: scan(1000, true) },
+    { name: 'batch of 1 put', operations: 1, run: put(1) },
+    { name: 'batch of 16 puts, per put', operations: 16, run: put(16) },
+    { name: 'batch of 64 puts, per put', operations: 64, run: put(64) },
   ]
 }
 
-function measure(name: string, operations: number, run: () => void): void {
-  const bench = new Benchmark(name, run, { maxTime: 1.5 })
-  bench.run()
-  const us = bench.stats.mean * 1e6 / operations
-  console.log(`${name.padEnd(28)} ${us.toFixed(2).padStart(8)} us per operation   ±${bench.stats.rme.toFixed(0)} %`)
+export const engine: MicroSuite = {
+  name: 'engine', about: 'RocksDB through the addon, 200,000 rows of 256 bytes',
+  cases: async folder => {
+    const opened = openRocksEngine({ path: join(folder, 'db') })
+    await fill(opened)
+    return { cases: engineCases(opened), close: () => opened.close() }
+  },
 }
 
 /** `inFlight` batches of one entry each, every one of its own region. @returns latencies in microseconds, sorted */
@@ -89,22 +88,19 @@ async function appends(log: NativeRaftLog, inFlight: number, total: number): Pro
   return latencies.sort()
 }
 
-const dir = process.argv[2] ?? join('karst-data', 'bench')
-rmSync(dir, { recursive: true, force: true })
-mkdirSync(dir, { recursive: true })
-const engine = openRocksEngine({ path: join(dir, 'db') })
-await fill(engine)
-for (const [name, operations, run] of cases(engine)) measure(name, operations, run)
-await engine.close()
-const log = openNativeRaftLog({ dir: join(dir, 'log') })
-await appends(log, 64, 20_000)
-for (const [inFlight, total] of [[1, 5000], [8, 20_000], [64, 100_000], [256, 200_000]] as const) {
-  const began = performance.now()
-  const latencies = await appends(log, inFlight, total)
-  const rate = total / (performance.now() - began)
-  const at = (share: number): string => latencies[Math.floor(share * (total - 1))]!.toFixed(0).padStart(6)
-  console.log(`log append, ${String(inFlight).padStart(3)} in flight   ${rate.toFixed(1).padStart(7)} k/s   ` +
-    `p50 ${at(0.5)} us   p99 ${at(0.99)} us`)
+/** Appends wait for the disk, so they are timed by hand: one figure for the rate, one for the latency of one. */
+export async function logFigures(folder: string): Promise<MicroFigure[]> {
+  const log = openNativeRaftLog({ dir: join(folder, 'log') })
+  const figures: MicroFigure[] = []
+  await appends(log, 64, 5_000)
+  for (const [inFlight, total] of [[1, 1_000], [64, 30_000], [256, 60_000]] as const) {
+    const began = performance.now()
+    const latencies = await appends(log, inFlight, total)
+    const us = (performance.now() - began) * 1_000 / total
+    figures.push({ suite: 'raft-log', name: `durable append, ${inFlight} in flight`, us, errorPercent: NaN })
+    figures.push({ suite: 'raft-log', name: `  its latency, p50`, us: latencies[total >> 1] ?? NaN, errorPercent: NaN })
+    figures.push({ suite: 'raft-log', name: `  its latency, p99`, us: latencies[Math.floor(total * 0.99)] ?? NaN, errorPercent: NaN })
+  }
+  await log.close()
+  return figures
 }
-await log.close()
-rmSync(dir, { recursive: true, force: true })

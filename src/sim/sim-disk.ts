@@ -46,8 +46,6 @@ export class SimDisk {
   syncLies = false
   retriesFailedSync = false
   observer: LogObserver | undefined
-  /** The same, before the log shows it. */
-  previewer: LogObserver | undefined
 
   readonly #random: SimRandom
   #engine: MemEngine | undefined
@@ -78,10 +76,7 @@ export class SimDisk {
 
   openLog(env: SimEnv, onError: (error: StorageError) => void): RaftLog {
     this.#memLog.reopen({ schedule: (run, bytes) => { this.#scheduleSync(env, run, bytes) }, onError })
-    return new WatchedLog(this.#memLog, (batch, onDurable) => {
-      this.previewer?.(this, (batch as OpBatch).ops)
-      return this.#watch(batch, onDurable)
-    }, ops => this.observer?.(this, ops))
+    return new WatchedLog(this.#memLog, (batch, onDurable) => this.#watch(batch, onDurable), ops => this.observer?.(this, ops))
   }
 
   openEngine(env: SimEnv): MemEngine {

@@ -38,12 +38,9 @@ export class SimNode {
   get isAlive(): boolean { return this.#env !== undefined }
   get isPaused(): boolean { return this.#paused !== undefined }
   get boots(): number { return this.#boots }
-  /** Is there a machine that could say "nobody listens here"? A process may be dead on it. */
-  isMachineUp = true
 
   boot(): SimEnv {
     this.kill('replaced')
-    this.isMachineUp = true
     this.#boots++
     const env = new SimEnv(this, this.#boots)
     this.#env = env
@@ -51,10 +48,8 @@ export class SimNode {
     return env
   }
 
-  /** @param machine 'off': the power is gone, too */
-  kill(reason: string, machine: 'on' | 'off' = 'on'): void {
+  kill(reason: string): void {
     const env = this.#env
-    if (machine === 'off') this.isMachineUp = false
     if (env === undefined) return
     this.note('kill', reason)
     this.#env = undefined

@@ -1,5 +1,4 @@
 import type { Network } from '../../common/env.js'
-import type { RegionIndex } from '../../engine/region-index.js'
 import type { Entry, Message, NodeId } from '../../raft/types.js'
 import type { ConfChangeV2 } from '../../raft/raw-node.js'
 import { NodeKilled, OracleFailure } from '../failure.js'
@@ -45,7 +44,7 @@ export interface RaftLevelPlan {
 }
 
 export function drawRaftLevel(random: SimRandom): RaftLevelPlan {
-  const voters = random.pick([3, 3, 3, 3, 3, 4, 5, 5, 2, 1])!
+  const voters = random.pick([3, 3, 3, 4, 5])!
   return {
     machines: voters + random.below(3), voters, safetyMs: Math.round(random.between(6_000, 24_000)), faults: drawFaults(random),
     limits: {
@@ -64,9 +63,7 @@ export class RaftLevel implements SimWorld, FaultTargets, PeerEvents {
   readonly scheduler: Scheduler
   readonly links: Links
   readonly history = new SimHistory()
-  readonly oracles = new RaftLevelOracles({
-    durableOf: id => this.#durableOf(id), onLeader: peer => { this.nemesis.onLeader(this.#slotOf.get(peer.peerId)!.node) },
-  })
+  readonly oracles = new RaftLevelOracles()
   readonly slots: Slot[] = []
   readonly nodes: readonly SimNode[]
   readonly nemesis: Nemesis
@@ -94,7 +91,6 @@ export class RaftLevel implements SimWorld, FaultTargets, PeerEvents {
     const needsHistory = this.plants.has('P43') || this.plants.has('forgetful')
     for (const node of this.nodes) {
       const disk = new SimDisk(node.name, this.random.fork(`disk-${node.name}`), needsHistory)
-      disk.previewer = (which, ops) => { this.guarded(() => { this.oracles.beforeLog(which, ops) }) }
       disk.observer = (which, ops) => { this.guarded(() => { this.oracles.onLog(which, ops) }) }
       disk.retriesFailedSync = this.plants.has('P43')
       disk.syncLies = this.plants.has('forgetful')
@@ -221,8 +217,6 @@ export class RaftLevel implements SimWorld, FaultTargets, PeerEvents {
   }
 
   #retire(slot: Slot): void {
-    // A change that names it may still be on its way to the leader.
-    if (slot.peerId !== undefined) this.#gone.add(slot.peerId)
     slot.peerId = undefined
     slot.peer = undefined
     if (!slot.node.isAlive) return
@@ -260,17 +254,7 @@ export class RaftLevel implements SimWorld, FaultTargets, PeerEvents {
     }
   }
 
-  #durableOf(id: number): RegionIndex | undefined {
-    const slot = this.#slotOf.get(id)
-    return slot === undefined || slot.peerId !== id || this.#gone.has(id) ? undefined : slot.stored.disk.durable
-  }
-
   // FaultTargets
-  readonly bystanders = []
-  leading(): SimNode | undefined {
-    const leader = this.leader()
-    return leader === undefined ? undefined : this.#slotOf.get(leader.peerId)?.node
-  }
   diskOf(node: SimNode): SimDisk | undefined { return this.#slot(node).stored.disk }
   resetConnections(): void {}
   mayWipe(node: SimNode): boolean {
