@@ -143,6 +143,7 @@ export interface StoreApi extends RegionStore {
     chunk(snapshotId: string, sequence: number, rows: Uint8Array, crc32c: number, done: (error: ServerError | undefined) => void): void
     end(snapshotId: string, chunks: number, crc32c: number, done: (error: ServerError | undefined) => void): void
   }
+  /** @param keys  engine keys, ascending, each the end of a new region; none: in about two halves */
   splitRegion(context: RequestContext, keys: readonly Uint8Array[], done: (result: Result<readonly Region[], ServerError>) => void): void
   transferLeader(context: RequestContext, to: StoreId, done: (error: RegionError | undefined) => void): void
   peers(regionId: RegionId | 0): readonly PeerInfo[]

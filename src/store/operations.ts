@@ -1,10 +1,11 @@
-import { compareBytes } from '../common/bytes.js'
+import { compareBytes, emptyBytes } from '../common/bytes.js'
 import type { RegionError, ServerError } from '../common/errors.js'
 import { logIndex } from '../common/ids.js'
 import type { StoreId } from '../common/ids.js'
 import { peerOnStore, regionContains, sameEpoch } from '../common/region.js'
 import type { PeerRef, Region } from '../common/region.js'
 import { err, ok } from '../common/result.js'
+import { Cf } from '../engine/api.js'
 import type { Result } from '../common/result.js'
 import type { ConfChangeType, ConfChangeV2 } from '../raft/raw-node.js'
 import type { Operator, RegionBeat, RequestContext, SplitIds } from '../wire/messages.js'
@@ -33,13 +34,16 @@ export class Operations {
 
   // --- split --------------------------------------------------------------------------------------------------------
 
-  split(context: RequestContext, keys: readonly Uint8Array[], done: SplitDone): void {
-    const first = keys[0]
-    if (first === undefined) return done(err(invalid('a split needs at least one key')))
-    const found = leaderFor(this.#shared, context, { start: first, end: first, single: true })
+  /** @param asked  no keys: in about two halves, by what the engine knows of its files */
+  split(context: RequestContext, asked: readonly Uint8Array[], done: SplitDone): void {
+    const start = asked[0] ?? this.#shared.peers.get(context.regionId)?.region?.startKey ?? emptyBytes
+    const found = leaderFor(this.#shared, context, { start, end: emptyBytes, single: true })
     if (!found.ok) return done(found)
     const peer = found.value
     const region = peer.region!
+    const middle = asked.length === 0 ? this.#shared.engine.middleKey(Cf.Default, region.startKey, region.endKey) : undefined
+    const keys = middle === undefined ? asked : [middle]
+    if (keys.length === 0) return done(err(invalid('the region holds too little data to be halved; name a key')))
     const mistake = splitMistake(region, keys)
     if (mistake !== undefined) return done(err(mistake))
     this.#shared.deps.pd.askSplit(region, keys.length, ids => {
@@ -143,7 +147,7 @@ export class Operations {
     const now = this.#shared.env.clock.monotonicMs()
     return {
       region, leader: peer.self, term: peer.node.term, downPeers: peer.downPeers(now), pendingPeers: peer.pendingPeers(),
-      approximateBytes: Math.round(this.#shared.engine.approximateBytes(0, region.startKey, region.endKey)), approximateKeys: 0,
+      approximateBytes: Math.round(this.#shared.engine.approximateBytes(Cf.Default, region.startKey, region.endKey)), approximateKeys: 0,
     }
   }
 

@@ -180,3 +180,23 @@ t.test('an isolated leader stops reading from its lease before another can write
   t.not(late.value, 'old', 'never after that')
   t.end()
 })
+
+t.test('a split without a key halves the region, if there is something to halve', t => {
+  const cluster = new StoreCluster(1)
+  cluster.bootstrap(1)
+  const leader = cluster.elect()
+  const ask = (): { ok: boolean; text: string } => {
+    const outcome: { text?: string; ok?: boolean } = {}
+    leader.store!.splitRegion(cluster.context(cluster.region()), [], result => {
+      outcome.ok = result.ok
+      outcome.text = JSON.stringify(result)
+    })
+    cluster.world.until(() => outcome.text !== undefined, 2_000)
+    return { ok: outcome.ok ?? false, text: outcome.text ?? 'no answer' }
+  }
+  t.match(ask().text, /too little data/)
+  for (let i = 0; i < 200; i++) cluster.mustPut(`k${String(i).padStart(3, '0')}`, 'x'.repeat(2_000))
+  t.ok(ask().ok, 'two regions')
+  t.equal(leader.store!.peers(0).length, 2)
+  t.end()
+})
