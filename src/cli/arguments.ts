@@ -2,6 +2,7 @@ import { InvalidArgumentError } from 'commander'
 import { fromHex, utf8 } from '../common/bytes.js'
 import { isAddress, withoutScheme } from '../server/config/fields.js'
 import { parseDurationMs } from '../server/config/units.js'
+import { usageError } from './output.js'
 
 /** Parsers of commander: what they throw becomes a usage error, exit code 2. */
 export function durationOption(text: string): number {
@@ -26,10 +27,10 @@ export const integerOption = (min: number, max: number) => (text: string): numbe
   return value
 }
 
-/** A key or value from the command line: text, or hex with --hex. */
+/** A key or value from the command line: text, or hex with --hex. @throws CommandError */
 export function bytesArgument(text: string, isHex: boolean): Uint8Array {
   if (!isHex) return utf8(text)
   const bytes = fromHex(text.replace(/^0x/, ''))
-  if (bytes === undefined) throw new InvalidArgumentError(`"${text}" is not hex: an even number of digits 0-9 a-f is expected.`)
+  if (bytes === undefined) throw usageError(`"${text}" is not hex: an even number of digits 0-9 a-f is expected`)
   return bytes
 }

@@ -22,5 +22,9 @@ export async function withConnection<T>(options: ConnectOptions, run: (connectio
 }
 
 export async function withClient<T>(options: ConnectOptions, run: (client: KarstClient) => Promise<T>): Promise<T> {
-  return await withConnection(options, connection => run(connection.client))
+  return await withConnection(options, async ({ client }) => {
+    // Where PD is not reached, that is what is said: not that a key was not answered for.
+    await client.warmUp()
+    return await run(client)
+  })
 }

@@ -78,7 +78,13 @@ function addStatus(ctl: Command): void {
           stores: stores.length, regions: regions.length, regionsWithoutLeader: leaderless,
         }
         if (options.json) printJson(view)
-        else printTable(['what', ''], Object.entries(view).map(([name, value]) => [name, value ?? 'none']))
+        else {
+          printTable(['cluster', view.clusterId], [
+            ['PD', `${view.members} ${view.members === 1 ? 'member' : 'members'}, leader ${view.pdLeader ?? 'none'}`],
+            ['stores', stores.map(store => `${store.storeId} ${store.state}`).join(', ')],
+            ['regions', leaderless === 0 ? String(regions.length) : `${regions.length}, ${leaderless} without a leader`],
+          ])
+        }
         if (!isWell) process.exitCode = exitCodes.failed
       })
     })

@@ -22,7 +22,8 @@ export function failureOf(error: unknown): Failure {
     return { code: error.code, message: error.message, exitCode, details }
   }
   if (error instanceof PdUnavailableError) {
-    return { code: 'PdUnavailable', message: `PD does not answer: ${error.message}`, exitCode: exitCodes.failed }
+    const message = `PD does not answer (${error.message}). Is the cluster up, and --pd right? \`karst playground\` starts one.`
+    return { code: 'PdUnavailable', message, exitCode: exitCodes.failed }
   }
   if (error instanceof PdRefusedError) {
     return { code: error.error.kind, message: error.message, exitCode: exitCodes.failed, details: { ...error.error } }

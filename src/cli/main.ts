@@ -57,7 +57,8 @@ async function main(args: readonly string[]): Promise<number> {
   const isJson = args.includes('--json') || args.some(arg => arg.startsWith('--json='))
   const program = new Command('karst').description('karst: a replicated key-value database. Regions, Raft, RocksDB.')
     .version(karstVersion(), '-V, --version').helpOption('-h, --help').addHelpText('after', examples)
-  const wanted = commands.find(({ name }) => name === args.find(arg => !arg.startsWith('-')))
+  const words = args.filter(arg => !arg.startsWith('-'))
+  const wanted = commands.find(({ name }) => name === (words[0] === 'help' ? words[1] : words[0]))
   try {
     for (const { name, about, load } of commands) {
       if (name === wanted?.name) (await load()).register(program)
@@ -79,5 +80,7 @@ async function main(args: readonly string[]): Promise<number> {
 }
 
 // Only the exit code is set: what is still being written (a pipe to `head`) is not cut off.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => { if (error.code !== 'EPIPE') throw error })
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => { if (error.code !== 'EPIPE') throw error })
+}
 process.exitCode = await main(process.argv.slice(2))

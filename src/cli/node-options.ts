@@ -3,9 +3,8 @@ import { Option } from 'commander'
 import type { Command } from 'commander'
 import { nearest } from '../server/config/did-you-mean.js'
 import type { Field, Schema, Value } from '../server/config/fields.js'
-import { describeSchema, loadConfig } from '../server/config/load.js'
-import type { ConfigMistake, ConfigValues } from '../server/config/load.js'
-import { formatBytes, formatDuration } from '../server/config/units.js'
+import { describeSchema, loadConfig, written } from '../server/config/load.js'
+import type { ConfigInput, ConfigMistake, ConfigValues } from '../server/config/load.js'
 import { CommandError, exitCodes, printJson, printLine } from './output.js'
 
 export interface NodeOptions {
@@ -54,13 +53,11 @@ function placeholder(field: Field): string {
 }
 
 function defaultText(field: Field): string {
-  const text = shown(field, field.default)
+  const text = shown(written(field, field.default))
   return text === '' ? '' : `, default ${text}`
 }
 
-function shown(field: Field, value: Value): string {
-  if (field.kind === 'duration') return formatDuration(Number(value))
-  if (field.kind === 'size') return formatBytes(Number(value))
+function shown(value: Value): string {
   if (Array.isArray(value)) return value.join(',')
   if (typeof value === 'object') return Object.entries(value).map(([name, one]) => `${name}=${one}`).join(',')
   return String(value)
@@ -70,7 +67,7 @@ function shown(field: Field, value: Value): string {
  * The configuration in force; undefined when there is nothing to start (--config-check, --config-info).
  * @throws CommandError with all mistakes at once
  */
-export function readNodeOptions(command: Command, schema: Schema): ConfigValues | undefined {
+export async function readNodeOptions(command: Command, schema: Schema): Promise<ConfigValues | undefined> {
   const options = command.opts<NodeOptions>()
   if (options.configInfo !== undefined) {
     printJson({ program: schema.program, keys: describeSchema(schema) })
@@ -78,7 +75,7 @@ export function readNodeOptions(command: Command, schema: Schema): ConfigValues 
   }
   const mistakes: ConfigMistake[] = [...unknownWords(command), ...badSets(options.set ?? [])]
   const loaded = loadConfig(schema, {
-    ...readConfigFile(options.config, mistakes), flags: flagsOf(command, schema), keys: setsOf(options.set ?? []),
+    ...await readConfigFile(options.config, mistakes), flags: flagsOf(command, schema), keys: setsOf(options.set ?? []),
   })
   if (!loaded.ok) mistakes.push(...loaded.mistakes)
   if (mistakes.length > 0 || !loaded.ok) throw mistakesError(mistakes)
@@ -94,10 +91,12 @@ function mistakesError(mistakes: readonly ConfigMistake[]): CommandError {
   return new CommandError('config', `${count} in the configuration:\n${lines.join('\n')}`, exitCodes.usage, { mistakes })
 }
 
-function readConfigFile(path: string | undefined, mistakes: ConfigMistake[]): { file?: { path: string; text: string } } {
+async function readConfigFile(path: string | undefined, mistakes: ConfigMistake[]): Promise<Pick<ConfigInput, 'file'>> {
   if (path === undefined) return {}
   try {
-    return { file: { path, text: readFileSync(path, 'utf8') } }
+    const text = readFileSync(path, 'utf8')
+    const { readToml } = await import('../server/config/toml.js')
+    return { file: { path, toml: readToml(text) } }
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
     mistakes.push({ where: '--config', text: `--config ${path}: ${code === 'ENOENT' ? 'there is no such file' : message}` })

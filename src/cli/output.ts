@@ -1,5 +1,6 @@
-import Table from 'cli-table3'
-import { toJson } from '../server/status-http.js'
+import { createRequire } from 'node:module'
+import type Table from 'cli-table3'
+import { toJson } from '../server/json.js'
 
 /** What a command ends with. 3: a write may or may not have happened. */
 export const exitCodes = { ok: 0, failed: 1, usage: 2, undetermined: 3 } as const
@@ -24,7 +25,9 @@ export function printTable(head: readonly string[], rows: readonly (readonly unk
     top: '', 'top-mid': '', 'top-left': '', 'top-right': '', bottom: '', 'bottom-mid': '', 'bottom-left': '', 'bottom-right': '',
     left: '', 'left-mid': '', mid: '', 'mid-mid': '', right: '', 'right-mid': '', middle: '  ',
   }
-  const table = new Table({ head: [...head], chars: none, style: { 'padding-left': 0, 'padding-right': 0, head: [], border: [] } })
+  // Loaded late: most commands print no table.
+  const TableClass = createRequire(import.meta.url)('cli-table3') as typeof Table
+  const table = new TableClass({ head: [...head], chars: none, style: { 'padding-left': 0, 'padding-right': 0, head: [], border: [] } })
   for (const row of rows) table.push(row.map(cell => cell === undefined ? '' : String(cell)))
   printLine(table.toString().split('\n').map(line => line.trimEnd()).join('\n'))
 }

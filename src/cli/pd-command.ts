@@ -21,7 +21,7 @@ export function register(program: Command): void {
   addNodeOptions(program.command('pd').description('run a member of PD: ids, timestamps, where every region is'), pdSchema)
     .addHelpText('after', help)
     .action(async (options: NodeOptions, command: Command) => {
-      const values = readNodeOptions(command, pdSchema)
+      const values = await readNodeOptions(command, pdSchema)
       if (values !== undefined) process.exitCode = await run(values, options)
     })
 }

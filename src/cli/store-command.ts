@@ -29,7 +29,7 @@ export function register(program: Command): void {
   addNodeOptions(program.command('store').description('run a store: keeps replicas of regions, serves clients'), storeSchema)
     .addHelpText('after', help)
     .action(async (options: NodeOptions, command: Command) => {
-      const values = readNodeOptions(command, storeSchema)
+      const values = await readNodeOptions(command, storeSchema)
       if (values !== undefined) process.exitCode = await run(values, options)
     })
 }

@@ -1,5 +1,9 @@
-import { pino } from 'pino'
+import { mkdirSync, openSync, writeSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname } from 'node:path'
+import type { pino as Pino } from 'pino'
 import type { LogFields, LogLevel } from '../common/env.js'
+import { isCode } from './files.js'
 
 export interface LogOptions {
   readonly level: LogLevel
@@ -14,18 +18,43 @@ const ranks: Readonly<Record<LogLevel, number>> = { debug: 0, info: 1, warn: 2, 
 
 /** One event, one line. Written at once: the line that explains the end of a process must not stay in a buffer. */
 export function createLog(options: LogOptions): LogSink {
-  const destination = pino.destination({ dest: options.file === '' ? 2 : options.file, sync: true, mkdir: true, append: true })
-  if (options.format === 'json') {
-    const json = pino({
-      level: options.level, base: null, messageKey: 'event', timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: label => ({ level: label }) },
-    }, destination)
-    return (node, level, event, fields) => { json[level]({ node, ...plain(fields) }, event) }
-  }
+  const write = openLines(options.file)
+  if (options.format === 'json') return jsonLog(options.level, write)
   const lowest = ranks[options.level]
   return (node, level, event, fields) => {
-    if (ranks[level] < lowest) return
-    destination.write(`${formatLine(new Date().toISOString(), node, level, event, fields)}\n`)
+    if (ranks[level] >= lowest) write(`${formatLine(new Date().toISOString(), node, level, event, fields)}\n`)
+  }
+}
+
+function jsonLog(level: LogLevel, write: (line: string) => void): LogSink {
+  // Loaded late: text logs do without it.
+  const { pino } = createRequire(import.meta.url)('pino') as { pino: typeof Pino }
+  const json = pino({
+    level, base: null, messageKey: 'event', timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: label => ({ level: label }) },
+  }, { write })
+  return (node, at, event, fields) => { json[at]({ node, ...plain(fields) }, event) }
+}
+
+const standardError = 2
+const writeAttemptsMax = 100
+
+/** @throws Error when the file cannot be opened */
+function openLines(file: string): (line: string) => void {
+  if (file !== '') mkdirSync(dirname(file), { recursive: true })
+  const fd = file === '' ? standardError : openSync(file, 'a')
+  return line => {
+    const bytes = Buffer.from(line)
+    let at = 0
+    for (let attempt = 0; at < bytes.length && attempt < writeAttemptsMax;) {
+      try {
+        at += writeSync(fd, bytes, at)
+      } catch (error) {
+        // A pipe whose reader is slow may be tried again; one without a reader, or a full disk, must not end a node.
+        if (!isCode(error, 'EAGAIN')) return
+        attempt++
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
+      }
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { IntervalHistogram } from 'node:perf_hooks'
-import { Counter, Gauge, Registry } from 'prom-client'
+import type Library from 'prom-client'
+import type { Counter, Gauge, Registry } from 'prom-client'
 
 /** Plain figures by metric name; `_total` names are counters. A name may carry labels: `x_total{kind="a"}`. */
 export type MetricsSource = () => Readonly<Record<string, number>>
@@ -12,15 +13,14 @@ const windowMs = 10_000
 
 /** Figures of one node, in a registry of its own: many nodes may live in one process. */
 export class NodeMetrics {
-  readonly registry = new Registry()
+  readonly #labels: Readonly<Record<string, string>>
+  #prometheus: Promise<Prometheus> | undefined
   readonly #sources: MetricsSource[] = []
-  readonly #gauges = new Map<string, Gauge>()
-  readonly #counters = new Map<string, Counter>()
   readonly loop: LoopDelay
 
   /** @param labels on every line, such as the node's name */
   constructor(labels: Readonly<Record<string, string>>) {
-    this.registry.setDefaultLabels({ ...labels })
+    this.#labels = labels
     this.loop = new LoopDelay()
     this.add(processFigures)
     this.add(() => this.loop.figures())
@@ -31,13 +31,36 @@ export class NodeMetrics {
   close(): void { this.loop.close() }
 
   async text(): Promise<string> {
+    this.#prometheus ??= Prometheus.load(this.#labels)
+    const prometheus = await this.#prometheus
     for (const source of this.#sources) {
-      for (const [key, value] of Object.entries(source())) this.#set(key, value)
+      for (const [key, value] of Object.entries(source())) prometheus.set(key, value)
     }
-    return await this.registry.metrics()
+    return await prometheus.registry.metrics()
+  }
+}
+
+/** Format of `text`. */
+export const metricsContentType = 'text/plain; version=0.0.4; charset=utf-8'
+
+/** prom-client, loaded when somebody asks for figures: a start is shorter without it. */
+class Prometheus {
+  readonly #library: typeof Library
+  readonly registry: Registry
+  readonly #gauges = new Map<string, Gauge>()
+  readonly #counters = new Map<string, Counter>()
+
+  private constructor(library: typeof Library, labels: Readonly<Record<string, string>>) {
+    this.#library = library
+    this.registry = new library.Registry()
+    this.registry.setDefaultLabels({ ...labels })
   }
 
-  #set(key: string, value: number): void {
+  static async load(labels: Readonly<Record<string, string>>): Promise<Prometheus> {
+    return new Prometheus((await import('prom-client')).default, labels)
+  }
+
+  set(key: string, value: number): void {
     const match = namePattern.exec(key)
     if (match === null || !Number.isFinite(value)) return
     const name = `karst_${match[1] ?? ''}`
@@ -55,7 +78,7 @@ export class NodeMetrics {
   #gauge(name: string, labelNames: string[]): Gauge {
     let gauge = this.#gauges.get(name)
     if (gauge === undefined) {
-      gauge = new Gauge({ name, help: name.replaceAll('_', ' '), labelNames, registers: [this.registry] })
+      gauge = new this.#library.Gauge({ name, help: name.replaceAll('_', ' '), labelNames, registers: [this.registry] })
       this.#gauges.set(name, gauge)
     }
     return gauge
@@ -64,7 +87,7 @@ export class NodeMetrics {
   #counter(name: string, labelNames: string[]): Counter {
     let counter = this.#counters.get(name)
     if (counter === undefined) {
-      counter = new Counter({ name, help: name.replaceAll('_', ' '), labelNames, registers: [this.registry] })
+      counter = new this.#library.Counter({ name, help: name.replaceAll('_', ' '), labelNames, registers: [this.registry] })
       this.#counters.set(name, counter)
     }
     return counter

@@ -126,7 +126,7 @@ export class PdProcess implements PdFace {
       env, name: this.name, memberId: this.memberId, raftLog: storage.raftLog, members, peerLinks: links, config: settings.config, onFatal,
     })
     this.#node = node
-    await this.#openStatus(configured.length)
+    await this.#openStatus(configured.length, () => links.metrics())
     node.start()
     door.open(node.server.handlers)
     this.#state = 'serving'
@@ -146,7 +146,7 @@ export class PdProcess implements PdFace {
     if (what.onRaft === undefined) this.#servers.push(server)
   }
 
-  async #openStatus(members: number): Promise<void> {
+  async #openStatus(members: number, linkFigures: () => Record<string, number>): Promise<void> {
     const { settings } = this.#options
     const [peerUrl] = settings.peerUrls
     const peer = peerUrl === undefined ? undefined : withoutScheme(peerUrl)
@@ -156,6 +156,7 @@ export class PdProcess implements PdFace {
     const metrics = new NodeMetrics({ node: this.name })
     this.#closers.add(() => { metrics.close() })
     for (const server of this.#servers) metrics.add(() => server.metrics())
+    metrics.add(linkFigures)
     const status = await StatusServer.listen(address, pdPages(this, metrics))
     this.#status = status
     this.#closers.add(() => { status.close() })

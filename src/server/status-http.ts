@@ -1,7 +1,10 @@
 import { createServer } from 'node:http'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { isLoopback } from './advertise.js'
 import { isCode } from './files.js'
+import { toJson } from './json.js'
+import { metricsContentType } from './metrics.js'
 import type { NodeMetrics } from './metrics.js'
 import { StartupError } from './startup-error.js'
 
@@ -25,6 +28,13 @@ export type StatusPage =
   | { readonly kind: 'html'; readonly body: string }
 
 const requestMsMax = 10_000
+/** Everything is small text of our own: nothing may be embedded, sniffed or fetched from elsewhere. */
+const hardening = {
+  'cache-control': 'no-store', 'x-content-type-options': 'nosniff', 'x-frame-options': 'DENY', 'referrer-policy': 'no-referrer',
+  'content-security-policy':
+    'default-src \'none\'; script-src \'unsafe-inline\'; style-src \'unsafe-inline\'; connect-src \'self\'; frame-ancestors \'none\'',
+} as const
+const loopbackName = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i
 
 /** Read-only HTTP for people, Prometheus and health checks. Nothing here changes anything. */
 export class StatusServer {
@@ -47,8 +57,9 @@ export class StatusServer {
     const host = address.substring(0, at).replace(/^\[|\]$/g, '')
     await new Promise<void>((resolve, reject) => {
       status.#server.once('error', error => {
-        reject(isCode(error, 'EADDRINUSE')
-          ? new StartupError('addressInUse', `status address ${address} is taken by another program`, { cause: error }) : error)
+        const why = isCode(error, 'EADDRINUSE') ? 'is taken by another program' : `cannot be used: ${error.message}`
+        reject(new StartupError('addressInUse', `status address ${address} ${why}; choose another --status-addr (port 0: any free one)`,
+          { cause: error }))
       })
       status.#server.listen(Number(address.substring(at + 1)), host, resolve)
     })
@@ -67,7 +78,13 @@ export class StatusServer {
   }
 
   #answer(request: IncomingMessage, response: ServerResponse): void {
+    for (const [name, value] of Object.entries(hardening)) response.setHeader(name, value)
+    // Who listens on loopback is not for web pages, whatever name they have pointed at it.
+    if (isLoopback(this.address) && !loopbackName.test(request.headers.host ?? '')) {
+      return sendJson(response, 421, { error: `this server listens on loopback and is not called "${request.headers.host ?? ''}"` })
+    }
     if (request.method !== 'GET' && request.method !== 'HEAD') {
+      response.setHeader('allow', 'GET, HEAD')
       return sendJson(response, 405, { error: `${request.method ?? ''} is not served here; everything is read with GET` })
     }
     let url: URL
@@ -97,14 +114,14 @@ export class StatusServer {
     } else if (page.kind === 'json') {
       sendJson(response, page.code ?? 200, page.body)
     } else {
-      response.writeHead(200, { 'content-type': 'text/html; charset=utf-8', 'cache-control': 'no-store' }).end(page.body)
+      response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end(page.body)
     }
   }
 
   #sendMetrics(response: ServerResponse): void {
     const { metrics } = this.#pages
     metrics.text().then(
-      text => { response.writeHead(200, { 'content-type': metrics.registry.contentType }).end(text) },
+      text => { response.writeHead(200, { 'content-type': metricsContentType }).end(text) },
       (error: unknown) => { sendJson(response, 500, { error: String(error) }) })
   }
 }
@@ -113,18 +130,11 @@ function sendReady(response: ServerResponse, checks: readonly ReadyCheck[], isVe
   const isReady = checks.every(check => check.ok)
   const lines = checks.map(check => `[${check.ok ? '+' : '-'}] ${check.name} ${check.detail}`)
   const head = isReady ? 'ready' : 'not ready'
-  response.writeHead(isReady ? 200 : 503, { 'content-type': 'text/plain; charset=utf-8', 'cache-control': 'no-store' })
+  response.writeHead(isReady ? 200 : 503, { 'content-type': 'text/plain; charset=utf-8' })
     .end(`${[head, ...(isVerbose || !isReady ? lines : [])].join('\n')}\n`)
 }
 
-/** Big integers as decimal texts, bytes as hex. */
-export const toJson = (value: unknown): string => JSON.stringify(value, (_key, one: unknown) => {
-  if (typeof one === 'bigint') return one.toString()
-  if (one instanceof Uint8Array) return Buffer.from(one).toString('hex').toUpperCase()
-  return one
-})
-
 function sendJson(response: ServerResponse, code: number, body: unknown): void {
-  response.writeHead(code, { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store' })
+  response.writeHead(code, { 'content-type': 'application/json; charset=utf-8' })
     .end(`${toJson(body)}\n`)
 }

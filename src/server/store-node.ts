@@ -89,6 +89,7 @@ export class StoreNode implements StoreFace {
   #storeId: StoreId | 0 = 0
   #server: RpcServer | undefined
   #status: StatusServer | undefined
+  #metrics: NodeMetrics | undefined
   #store: StoreApi | undefined
   #storage: StoreStorage | undefined
   #adapter: StorePdAdapter | undefined
@@ -182,7 +183,7 @@ export class StoreNode implements StoreFace {
     const server = this.#server
     this.#closers.add(() => { server.close() })
     if (settings.statusAddress === '') return
-    const metrics = new NodeMetrics({ node: settings.address })
+    const metrics = this.#metrics = new NodeMetrics({ node: settings.address })
     this.#closers.add(() => { metrics.close() })
     metrics.add(() => server.metrics())
     metrics.add(() => this.#store?.metrics() ?? {})
@@ -222,6 +223,7 @@ export class StoreNode implements StoreFace {
       onUp: to => { this.#store?.onLinkUp(to) },
       onDown: to => { this.#store?.onLinkDown(to) },
     })
+    this.#metrics?.add(() => links.metrics())
     this.#closers.add(() => {
       adapter.close()
       links.close()

@@ -2,8 +2,8 @@ import { nearest } from './did-you-mean.js'
 import { parseField } from './fields.js'
 import type { Field, Schema, Value } from './fields.js'
 import { StartupError } from '../startup-error.js'
-import { readToml } from './toml.js'
-import type { TomlEntry } from './toml.js'
+import { formatBytes, formatDuration } from './units.js'
+import type { TomlEntry, TomlFile } from './toml.js'
 
 export interface ConfigMistake {
   /** `karst.toml:12:3`, `--addr`, or the key for relations between defaults. */
@@ -12,7 +12,8 @@ export interface ConfigMistake {
 }
 
 export interface ConfigInput {
-  readonly file?: { readonly path: string; readonly text: string }
+  /** Read with config/toml, which is loaded only when there is a file. */
+  readonly file?: { readonly path: string; readonly toml: TomlFile }
   /** Flags that were given, by their long name without dashes. They win over the file. */
   readonly flags: Readonly<Record<string, unknown>>
   /** Values by their outside name, from a program. They win over both. */
@@ -50,9 +51,9 @@ export class ConfigValues {
   labels(key: string): Readonly<Record<string, string>> { return this.value(key) as Readonly<Record<string, string>> }
   isGiven(key: string): boolean { return this.#given.has(key) }
 
-  /** Everything in force, by outside name, for /config. */
+  /** Everything in force, by outside name and as it would be written in a file, for /config. */
   all(): Record<string, Value> {
-    return Object.fromEntries([...this.#fields.keys()].map(key => [key, this.value(key)]))
+    return Object.fromEntries([...this.#fields].map(([key, field]) => [key, written(field, this.value(key))]))
   }
 }
 
@@ -90,10 +91,10 @@ export function loadConfig(schema: Schema, input: ConfigInput): Loaded {
 }
 
 function readFile(
-  schema: Schema, file: { readonly path: string; readonly text: string }, given: Map<string, Given>,
+  schema: Schema, file: NonNullable<ConfigInput['file']>, given: Map<string, Given>,
   broken: Set<string>, mistakes: ConfigMistake[],
 ): void {
-  const toml = readToml(file.text)
+  const { toml } = file
   for (const { place, text } of toml.mistakes) {
     mistakes.push({ where: `${file.path}:${place.line}:${place.column}`, text: `not TOML: ${text}` })
   }
@@ -164,6 +165,12 @@ function mergeLabels(left: Value | undefined, right: Value): Value {
     ? { ...left, ...right } : right
 }
 
+/** `20000` → `20s`, `1048576` → `1MiB`. */
+export function written(field: Field, value: Value): Value {
+  if (field.kind === 'duration') return formatDuration(Number(value))
+  return field.kind === 'size' ? formatBytes(Number(value)) : value
+}
+
 /** For programs. @throws StartupError('config') with all mistakes, one a line */
 export function mustLoadConfig(schema: Schema, input: ConfigInput): ConfigValues {
   const loaded = loadConfig(schema, input)
@@ -174,7 +181,7 @@ export function mustLoadConfig(schema: Schema, input: ConfigInput): ConfigValues
 /** The schema for machines and people: `--config-info json`. */
 export function describeSchema(schema: Schema): readonly Record<string, unknown>[] {
   return schema.fields.map(field => ({
-    name: field.key, type: field.kind, default: field.default, description: field.doc,
+    name: field.key, type: field.kind, default: written(field, field.default), description: field.doc,
     ...(field.min === undefined ? {} : { min: field.min }), ...(field.max === undefined ? {} : { max: field.max }),
     ...(field.choices === undefined ? {} : { choices: field.choices }),
     ...(field.flag === undefined ? {} : { flag: `--${field.flag}` }),
