@@ -43,6 +43,8 @@ export class Link implements ConnectionHandler {
   #isPinged = false
   #silentBeats = 0
   #backlogBytes = 0
+  #sentBytes = 0
+  #drainedBytes = 0
 
   constructor(env: Env, address: string, hello: Hello, owner: LinkOwner) {
     this.#env = env
@@ -55,7 +57,10 @@ export class Link implements ConnectionHandler {
   get isReady(): boolean { return this.#state === 'ready' }
 
   /** @returns false when the connection is gone: onDown follows */
-  send(bytes: Uint8Array): boolean { return this.#connection.send(bytes) }
+  send(bytes: Uint8Array): boolean {
+    this.#sentBytes += bytes.length
+    return this.#connection.send(bytes)
+  }
 
   bufferedBytes(): number { return this.#connection.bufferedBytes() }
 
@@ -136,22 +141,30 @@ export class Link implements ConnectionHandler {
   /** Counts beats, not ms: our own pause of a minute is one silent beat, not sixty. */
   readonly #beat = (): void => {
     if (this.#state !== 'ready') return
-    const backlogBytes = this.#connection.bufferedBytes()
-    // A backlog that moves is a sign of life: the ping waits behind it.
-    const isAlive = this.#wasHeard || !this.#isPinged || (backlogBytes > 0 && backlogBytes !== this.#backlogBytes)
-    this.#silentBeats = isAlive ? 0 : this.#silentBeats + 1
+    const isDraining = this.#isDraining()
+    this.#silentBeats = this.#wasHeard || !this.#isPinged || isDraining ? 0 : this.#silentBeats + 1
     this.#wasHeard = false
-    this.#backlogBytes = backlogBytes
     if (this.#silentBeats >= transportLimits.silentBeatsMax) return this.#fail('silent: pings are not answered')
     this.#isPinged = this.#owner.expectsAnswers()
     if (this.#isPinged) this.#ping()
     this.#timer = this.#env.setTimer(transportLimits.beatMs, this.#beat)
   }
 
+  /** A backlog that moves is a sign of life: our pings wait behind it. */
+  #isDraining(): boolean {
+    const backlogBytes = this.#connection.bufferedBytes()
+    const drainedBytes = this.#sentBytes - backlogBytes
+    // Without a backlog before, the bytes may have gone no further than our own kernel.
+    const isDraining = this.#backlogBytes > 0 && drainedBytes > this.#drainedBytes
+    this.#backlogBytes = backlogBytes
+    this.#drainedBytes = drainedBytes
+    return isDraining
+  }
+
   #ping(): void {
     const w = new FrameWriter()
     encodeRequest('Ping', pingId, { sentAtMs: this.#env.clock.monotonicMs() }, w)
-    this.#connection.send(w.view())
+    this.send(w.view())
   }
 
   #fail(reason: string): void {

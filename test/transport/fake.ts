@@ -172,6 +172,14 @@ export class FakeEnd implements Connection {
     if (!this.isEnded) this.handler?.onDrain?.()
   }
 
+  /** The first `count` of the messages that wait go on their way. */
+  letThrough(count: number): void {
+    for (const message of this.#held.splice(0, count)) {
+      this.#heldBytes -= message.length
+      this.#deliver(message)
+    }
+  }
+
   close(reason: string): void {
     if (this.isEnded) return
     this.isEnded = true
