@@ -14,100 +14,124 @@ export interface NodeProcess {
   readonly dataDir: string
   readonly args: readonly string[]
   child: ChildProcess | undefined
+  /** We ended the child, or are about to: its exit is no surprise. */
+  isEnding: boolean
+}
+
+export interface ProcessClusterOptions {
+  /** Data and logs. */
+  readonly folder: string
+  readonly stores: number
+  /** Extra flags of every store. */
+  readonly flags?: readonly string[]
+  /** Of every process; `launch` may add more for one. */
+  readonly environment?: Readonly<Record<string, string>>
+}
+
+/** A process that ended although nobody asked it to. */
+export interface Crash {
+  readonly node: NodeProcess
+  readonly text: string
 }
 
 /**
  * A cluster of real processes on loopback whose members can be killed, paused and started again on their data.
- * It ends only processes that it started, by pid.
+ * It ends only processes that it started, by pid; they end with it.
  */
 export class ProcessCluster {
-  private constructor(readonly folder: string, readonly pd: NodeProcess, readonly stores: readonly NodeProcess[],
-    readonly environment: Readonly<Record<string, string>>) {}
+  readonly crashes: Crash[] = []
+  readonly #endAll = (): void => {
+    for (const node of this.nodes) if (isAlive(node)) node.child?.kill('SIGKILL')
+  }
 
-  /** @param options.flags extra flags of every store */
-  static async start(options: { readonly folder: string; readonly stores: number; readonly flags?: readonly string[]
-    readonly environment?: Readonly<Record<string, string>> }): Promise<ProcessCluster> {
-    mkdirSync(options.folder, { recursive: true })
-    const ports = await freePorts(2 + options.stores * 2)
-    const address = (at: number): string => `127.0.0.1:${ports[at]}`
-    const pdDir = join(options.folder, 'pd')
-    const pd: NodeProcess = {
-      kind: 'pd', index: 0, address: address(0), statusAddress: address(1), dataDir: pdDir, child: undefined,
-      args: ['pd', '--name', 'pd-0', '--client-urls', `http://${address(0)}`, '--peer-urls', `http://${address(1)}`, '--data-dir', pdDir],
-    }
-    const stores = Array.from({ length: options.stores }, (_, index): NodeProcess => {
-      const dataDir = join(options.folder, `store-${index}`)
-      return {
-        kind: 'store', index, address: address(2 + index * 2), statusAddress: address(3 + index * 2), dataDir, child: undefined,
-        args: ['store', '--addr', address(2 + index * 2), '--status-addr', address(3 + index * 2), '--pd', address(0),
-          '--data-dir', dataDir, ...(options.flags ?? [])],
-      }
-    })
-    const cluster = new ProcessCluster(options.folder, pd, stores, options.environment ?? {})
-    for (const node of [pd, ...stores]) cluster.launch(node)
+  private constructor(
+    readonly folder: string, readonly pd: NodeProcess, readonly stores: readonly NodeProcess[],
+    readonly environment: Readonly<Record<string, string>>,
+  ) {
+    process.on('exit', this.#endAll)
+  }
+
+  static async start(options: ProcessClusterOptions): Promise<ProcessCluster> {
+    const cluster = await ProcessCluster.prepare(options)
+    for (const node of cluster.nodes) cluster.launch(node)
     return cluster
   }
 
-  get pids(): readonly number[] {
-    return [this.pd, ...this.stores].flatMap(node => node.child?.pid ?? [])
+  /** Ports and folders; nothing runs yet. */
+  static async prepare(options: ProcessClusterOptions): Promise<ProcessCluster> {
+    mkdirSync(options.folder, { recursive: true })
+    const ports = await freePorts(2 + options.stores * 2)
+    const address = (at: number): string => `127.0.0.1:${ports[at]}`
+    const node = (kind: 'pd' | 'store', index: number, at: number, args: readonly string[]): NodeProcess => {
+      const dataDir = join(options.folder, `${kind}-${index}`)
+      return {
+        kind, index, address: address(at), statusAddress: address(at + 1), dataDir, child: undefined, isEnding: false,
+        args: [kind, ...args, '--data-dir', dataDir],
+      }
+    }
+    const pd = node('pd', 0, 0, ['--name', 'pd-0', '--client-urls', `http://${address(0)}`, '--peer-urls', `http://${address(1)}`])
+    const stores = Array.from({ length: options.stores }, (_, index) => {
+      const at = 2 + index * 2
+      return node('store', index, at, ['--addr', address(at), '--status-addr', address(at + 1), '--pd', address(0),
+        ...(options.flags ?? [])])
+    })
+    return new ProcessCluster(options.folder, pd, stores, options.environment ?? {})
   }
 
-  logPath(node: NodeProcess): string {
-    return join(this.folder, `${node.kind}-${node.index}.log`)
-  }
+  get nodes(): readonly NodeProcess[] { return [this.pd, ...this.stores] }
 
+  logPath(node: NodeProcess): string { return join(this.folder, `${node.kind}-${node.index}.log`) }
+
+  /** Starts a process on its data, unless it runs. */
   launch(node: NodeProcess, environment: Readonly<Record<string, string>> = {}): void {
     if (isAlive(node)) return
     const log = openSync(this.logPath(node), 'a')
-    node.child = spawn(process.execPath, ['--enable-source-maps', program, ...node.args],
+    const child = spawn(process.execPath, ['--enable-source-maps', program, ...node.args],
       { stdio: ['ignore', log, log], env: { ...process.env, ...this.environment, ...environment } })
     closeSync(log)
+    node.child = child
+    node.isEnding = false
+    child.once('exit', (code, signal) => {
+      if (node.child !== child || node.isEnding) return
+      this.crashes.push({ node, text: `${node.kind}-${node.index} ended by itself: ${signal ?? `exit code ${code}`}\n${this.tail(node)}` })
+    })
   }
 
-  /** SIGKILL; resolves when the process is gone. */
-  async kill(node: NodeProcess): Promise<void> {
-    if (!isAlive(node)) return
+  /** SIGKILL; resolves when the process is gone. @returns false when it did not run */
+  async kill(node: NodeProcess): Promise<boolean> {
+    if (!isAlive(node)) return false
     const gone = exitOf(node)
-    node.child?.kill('SIGCONT')
+    node.isEnding = true
     node.child?.kill('SIGKILL')
     await gone
+    return node.child?.signalCode === 'SIGKILL'
   }
 
-  pause(node: NodeProcess): void {
-    node.child?.kill('SIGSTOP')
-  }
+  pause(node: NodeProcess): void { node.child?.kill('SIGSTOP') }
+  resume(node: NodeProcess): void { node.child?.kill('SIGCONT') }
 
-  resume(node: NodeProcess): void {
-    node.child?.kill('SIGCONT')
-  }
-
-  /** SIGTERM; @returns false when it had to be killed after the time-out. */
-  async stop(node: NodeProcess, timeoutMs = 30_000): Promise<boolean> {
-    if (!isAlive(node)) return true
+  /** SIGTERM. @returns the exit code, or undefined when it had to be killed after the time-out */
+  async stop(node: NodeProcess, timeoutMs = 30_000): Promise<number | undefined> {
+    if (!isAlive(node)) return node.child?.exitCode ?? undefined
     const gone = exitOf(node)
+    node.isEnding = true
     node.child?.kill('SIGCONT')
     node.child?.kill('SIGTERM')
-    const timer = { late: false }
-    const handle = setTimeout(() => {
-      timer.late = true
-      node.child?.kill('SIGKILL')
-    }, timeoutMs)
+    const timer = setTimeout(() => node.child?.kill('SIGKILL'), timeoutMs)
     await gone
-    clearTimeout(handle)
-    return !timer.late
+    clearTimeout(timer)
+    return node.child?.exitCode ?? undefined
   }
 
-  async stopAll(): Promise<void> {
-    await Promise.all([...this.stores, this.pd].map(node => this.kill(node)))
+  /** Kills everything. Idempotent. */
+  async close(): Promise<void> {
+    await Promise.all(this.nodes.map(node => this.kill(node)))
+    process.off('exit', this.#endAll)
   }
 
-  /** Last lines of a node's log, for a failing test's report. */
+  /** Last lines of a node's log, for a report. */
   tail(node: NodeProcess, lines = 20): string {
-    return readFileSync(this.logPath(node), 'utf8').split('\n').slice(-lines).join('\n')
-  }
-
-  get dead(): readonly NodeProcess[] {
-    return [this.pd, ...this.stores].filter(node => !isAlive(node))
+    return readFileSync(this.logPath(node), 'utf8').trimEnd().split('\n').slice(-lines).join('\n')
   }
 }
 
@@ -115,9 +139,19 @@ export function isAlive(node: NodeProcess): boolean {
   return node.child !== undefined && node.child.exitCode === null && node.child.signalCode === null
 }
 
-function exitOf(node: NodeProcess): Promise<void> {
+/** Has SIGSTOP arrived? `T` in /proc; where there is no /proc, the signal is taken at its word. */
+export function isPaused(node: NodeProcess): boolean {
+  try {
+    const stat = readFileSync(`/proc/${node.child?.pid}/stat`, 'utf8')
+    return stat.slice(stat.lastIndexOf(')') + 2).startsWith('T')
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT' && process.platform !== 'linux'
+  }
+}
+
+export function exitOf(node: NodeProcess): Promise<void> {
   return new Promise(resolve => {
-    if (!isAlive(node)) resolve()
-    else node.child?.once('exit', () => resolve())
+    if (isAlive(node)) node.child?.once('exit', () => resolve())
+    else resolve()
   })
 }

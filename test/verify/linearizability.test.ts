@@ -85,8 +85,54 @@ t.test('time stamps: exact beyond 2^53, equal ones are concurrent', async t => {
     lines.map((line, index) => ({ ...line, time_ns: stamps[index] ?? '0' }))
   const steps = story('a w 1', 'a ok', 'b r', 'b ok -')
   t.equal(checkRegister(at(steps, ['9007199254740992', '9007199254740993', '9007199254740994', '9007199254740995'])).verdict, 'violation')
+  t.equal(checkRegister(at(steps, ['1', '9007199254740992', '9007199254740993', '9007199254740995'])).verdict, 'violation')
   t.equal(checkRegister(at(steps, ['1', '2', '2', '3'])).verdict, 'linearizable')
   t.equal(checkRegister(at(steps, ['1', '2', '2', '3']), { order: 'byIndex' }).verdict, 'violation')
+})
+
+t.test('a history is read to the letter', async t => {
+  const ok = (lines: readonly RegisterLine[], options = {}): string => checkRegister(lines, options).verdict
+  const nemesis: RegisterLine = { process: 'nemesis', type: 'info', f: 'kill', value: ['store-1'] }
+  const written = story('a w 1', 'a ok')
+  t.equal(ok([nemesis, ...written, nemesis, ...story('b r', 'b ok 1').map((line, at) => ({ ...line, time_ns: 50 + at })), nemesis]),
+    'linearizable', 'faults are not operations and need no time')
+  const open = (value: unknown): RegisterLine[] => [...written,
+    { process: 'b', type: 'invoke', f: 'cas', key: 'k', value: [1, 2], time_ns: 20 },
+    { process: 'b', type: 'info', f: 'cas', key: 'k', value, time_ns: 30 },
+    { process: 'c', type: 'invoke', f: 'read', key: 'k', time_ns: 40 }, { process: 'c', type: 'ok', f: 'read', key: 'k', value: 2, time_ns: 50 }]
+  t.equal(ok(open({ succeed: false, previous: 5 })), 'linearizable', 'what an open operation says of its result does not count')
+  t.equal(ok(open(undefined).filter(line => line.type !== 'info')), 'linearizable', 'an operation that never ended is open')
+  const swap = (value: unknown): RegisterLine[] => open(value).map(line => line.type === 'info' ? { ...line, type: 'ok' } : line)
+  t.equal(ok(swap(undefined)), 'linearizable', 'a swap that is ok and says no more has swapped')
+  t.equal(ok(swap({ succeed: false, previous: 1 })), 'violation')
+  const typed = (value: unknown): RegisterLine[] => [...written,
+    { process: 'c', type: 'invoke', f: 'read', key: 'k', time_ns: 40 }, { process: 'c', type: 'ok', f: 'read', key: 'k', value, time_ns: 50 }]
+  t.equal(ok(typed('1')), 'violation', 'the text "1" is not the number 1')
+  t.equal(ok(story('b r', 'b ok 5'), { initial: '5' }), 'linearizable')
+  t.equal(ok(story('b r', 'b ok 5')), 'violation')
+  const batch = (f: string, after: unknown): RegisterLine[] => [...written,
+    { process: 'b', type: 'invoke', f, keys: ['k', 'l'], value: { k: 8, l: 9 }, time_ns: 20 }, { process: 'b', type: 'ok', f, time_ns: 30 },
+    { process: 'c', type: 'invoke', f: 'get', key: 'k', time_ns: 40 }, { process: 'c', type: 'ok', f: 'get', key: 'k', value: after, time_ns: 50 }]
+  t.equal(ok(batch('batch_delete', null)), 'linearizable')
+  t.equal(ok(batch('batch_delete', 1)), 'violation')
+  t.equal(ok(batch('batch_write', 8)), 'linearizable')
+  t.equal(ok(batch('batch_write', 1)), 'violation')
+})
+
+t.test('what is no history says where', async t => {
+  const wrong = (message: RegExp, ...lines: RegisterLine[]): void => {
+    t.throws(() => operationsByKey(lines, 'byTime'), { name: 'HistoryError', message })
+  }
+  const begun = { process: 1, type: 'invoke', time_ns: 1 } as const
+  const ended = { process: 1, type: 'ok', time_ns: 2 } as const
+  wrong(/line 2: process 1 has an operation open/, { ...begun, f: 'r', key: 'k' }, { ...begun, f: 'r', key: 'k' })
+  wrong(/line 1: completion without invoke of process 1/, { ...ended, f: 'r', key: 'k' })
+  wrong(/unknown operation jump/, { ...begun, f: 'jump', key: 'k' }, { ...ended, f: 'jump' })
+  wrong(/write without key/, { ...begun, f: 'write', value: 1 }, { ...ended, f: 'write' })
+  wrong(/no batches of cas/, { ...begun, f: 'cas', keys: ['k'], value: [[1, 2]] }, { ...ended, f: 'cas' })
+  wrong(/cas needs \[expected, new\]/, { ...begun, f: 'cas', key: 'k', value: 1 }, { ...ended, f: 'cas' })
+  wrong(/cas needs \[expected, new\]/, { ...begun, f: 'cas', key: 'k', value: [1] }, { ...ended, f: 'cas' })
+  wrong(/a line has no time_ns/, { process: 1, type: 'invoke', f: 'r', key: 'k' })
 })
 
 /** All orders, no shortcuts. */
