@@ -232,7 +232,7 @@ export interface Hello {
   /** 0n: not known yet (a client or a store before its first PD contact). Both known and different: connection refused. */
   readonly clusterId: bigint
   readonly role: 'client' | 'store' | 'pd'
-  /** Store id of a store, 0 otherwise. */
+  /** Store id of a store, member id of a PD member, 0 of a client. */
   readonly nodeId: number
 }
 

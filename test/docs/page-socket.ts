@@ -40,7 +40,7 @@ export class PageSocket {
     this.#socket = socket
     this.hello = new Promise(resolve => { this.#helloCame = resolve })
     this.closed = new Promise(resolve => socket.on('close', () => {
-      for (const { reject } of this.#waiting.values()) reject(new Error('the connection ended'))
+      for (const { reject } of this.#waiting.values()) reject(new Error(`the connection ended; ${this.protocolErrors.join()}`))
       resolve()
     }))
   }
