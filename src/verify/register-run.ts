@@ -18,6 +18,7 @@ export interface RegisterRunOptions {
   readonly pdAddresses: readonly string[]
   /** Our own processes; without them no faults. */
   readonly cluster: ProcessCluster | undefined
+  /** At least; every kind of fault happens once. */
   readonly seconds: number
   /** Ends earlier when so many faults have been. */
   readonly rounds: number | undefined
@@ -92,9 +93,12 @@ async function faultsMeanwhile(options: RegisterRunOptions, connection: Connecti
   const reports: FaultReport[] = []
   const random = seededRandom(options.seed + 1)
   const nemesis = cluster && new Nemesis({ cluster, connection, random, recorder, leaderKey })
-  while (performance.now() < endMs && reports.length < rounds) {
-    await sleep(Math.min(endMs - performance.now(), 300 + random() * 1_500))
-    if (nemesis === undefined || faults.length === 0 || performance.now() >= endMs) continue
+  // Every kind once, also when the time is up: a run in which one never happened shows nothing of it.
+  const least = nemesis === undefined ? 0 : Math.min(faults.length, rounds)
+  const isOver = (): boolean => (performance.now() >= endMs && reports.length >= least) || reports.length >= rounds
+  while (!isOver()) {
+    await sleep(300 + random() * 1_500)
+    if (nemesis === undefined || faults.length === 0 || isOver()) continue
     // Each kind once, then any.
     const kind = faults[reports.length] ?? faults[Math.floor(random() * faults.length)]
     if (kind === undefined) continue

@@ -1,6 +1,6 @@
 /** Sections 8 and 9 of docs/PROTOCOL.md: finds regions and asks them. Retries nothing, so that tests see every answer. */
-import { concat, engineKey, routeBlock, Table, u64le, wireKey } from './page-bytes.js'
-import type { Field, Route } from './page-bytes.js'
+import { concat, engineKey, routeBlock, u64le, wireKey } from './page-bytes.js'
+import type { Field, Route , Table} from './page-bytes.js'
 import { clientHello, PageSocket } from './page-socket.js'
 
 export const text = (value: string): Uint8Array => new TextEncoder().encode(value)

@@ -46,7 +46,7 @@ export class PageSocket {
   }
 
   /** Upgrades; says Hello unless told otherwise. */
-  static async open(address: string, hello: HelloFields | undefined = clientHello): Promise<PageSocket> {
+  static async open(address: string, hello: HelloFields | 'none' = clientHello): Promise<PageSocket> {
     const [host = '', port = ''] = address.split(':')
     const socket = connect(Number(port), host)
     socket.on('error', () => socket.destroy())
@@ -56,7 +56,7 @@ export class PageSocket {
     const self = new PageSocket(socket)
     const accept = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
     await within(self.#upgrade(accept), `upgrade at ${address}`)
-    if (hello !== undefined) self.sendFrames(helloFrame(hello))
+    if (hello !== 'none') self.sendFrames(helloFrame(hello))
     return self
   }
 

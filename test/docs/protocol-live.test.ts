@@ -3,8 +3,9 @@ import { connect } from 'node:net'
 import t from 'tap'
 import { startCluster } from '../../src/server/cluster.js'
 import type { Cluster } from '../../src/server/cluster.js'
+import type { Table} from './page-bytes.js';
 import {
-  body, concat, engineKey, frame, keysBlock, pairsBlock, plainKey, regionsBlock, routeBlock, routesBlock, rowsBlock, Table, u32le,
+  body, concat, engineKey, frame, keysBlock, pairsBlock, plainKey, regionsBlock, routeBlock, routesBlock, rowsBlock, u32le,
   valuesBlock, wireKey,
 } from './page-bytes.js'
 import { contextOf, errorOf, hexOf, key, PageClient, repeated, text } from './page-client.js'
@@ -54,7 +55,7 @@ t.test('a put and a get', async t => {
 })
 
 t.test('requests right behind Hello, several frames in one message, any order', async t => {
-  const socket = await PageSocket.open(theCluster().pdAddresses[0]!, undefined)
+  const socket = await PageSocket.open(theCluster().pdAddresses[0]!, 'none')
   const answers = [socket.request.bind(socket)].map(ask => {
     socket.sendFrames(helloFrame(clientHello), frame(96, 900, body(undefined)), frame(4, 900, body()))
     return [ask(96, undefined), ask(78, { u32: 10 }), ask(78, { u32: 1 })] as const
@@ -123,7 +124,9 @@ t.test('region errors carry what the page says', async t => {
 t.test('a split: KeyNotInRegion, EpochNotMatch, and PD finds both sides', async t => {
   const client = theClient()
   const before = await client.locate(key('m'))
-  const split = await client.ask(32, key('m'), { bytes: keysBlock([key('m')]) })
+  const plain = errorOf(await client.ask(32, key('m'), { bytes: keysBlock([key('m')]) }))
+  t.equal(plain?.kind, 97, 'a boundary is an engine key; a wire key would cut the region where no client could follow')
+  const split = await client.ask(32, key('m'), { bytes: keysBlock([engineKey(key('m'))]) })
   t.notOk(errorOf(split))
   const regions = regionsBlock(split.vector(1)!)
   t.equal(regions.length, 2)
@@ -131,10 +134,11 @@ t.test('a split: KeyNotInRegion, EpochNotMatch, and PD finds both sides', async 
     contextOf(before.region.regionId, before.region.confVer, before.region.version, 0), { bytes: key('a') })
   t.equal(errorOf(stale)?.kind, 4, 'the old version of the range')
   t.same(regionsBlock(errorOf(stale)!.table.vector(6)!).map(one => one.regionId).sort(), regions.map(one => one.regionId).sort())
-  await within((async () => {
-    while (hexOf((await client.locate(key('m'))).region.startKey) !== hexOf(engineKey(key('m')))) await new Promise(done => setTimeout(done, 20))
-    while ((await client.locate(key('a'))).leader === undefined || (await client.locate(key('z'))).leader === undefined) await new Promise(done => setTimeout(done, 20))
-  })(), 'PD hears of the split')
+  const isKnown = async (): Promise<boolean> => {
+    const [left, right] = [await client.locate(key('a')), await client.locate(key('m'))]
+    return hexOf(right.region.startKey) === hexOf(engineKey(key('m'))) && left.leader !== undefined && right.leader !== undefined
+  }
+  await within((async () => { while (!await isKnown()) await new Promise(done => setTimeout(done, 20)) })(), 'PD hears of the split')
   const [left, right] = [await client.locate(key('a')), await client.locate(key('z'))]
   t.equal(hexOf(plainKey(left.region.endKey)), hexOf(key('m')))
   t.not(left.region.regionId, right.region.regionId)
@@ -214,7 +218,7 @@ t.test('damage ends the connection with a reason, and nothing else', async t => 
     }
   }
   for (const address of addresses) {
-    const early = await PageSocket.open(address, undefined)
+    const early = await PageSocket.open(address, 'none')
     early.sendFrames(frame(96, 1, body()))
     await within(early.closed, 'a request before Hello')
     t.equal(early.protocolErrors.length, 1, early.protocolErrors.join())
@@ -228,7 +232,7 @@ t.test('damage ends the connection with a reason, and nothing else', async t => 
     await within(speaker.hello, 'Hello')
     speaker.sendText('hello')
     await within(speaker.closed, 'a text message')
-    const silent = await PageSocket.open(address, undefined)
+    const silent = await PageSocket.open(address, 'none')
     await within(silent.closed, 'no Hello', 6_000)
     t.match(silent.protocolErrors, [/Hello/])
   }
