@@ -79,6 +79,8 @@ export class ProcessCluster {
   }
 
   get nodes(): readonly NodeProcess[] { return [this.pd, ...this.stores] }
+  get dead(): readonly NodeProcess[] { return this.nodes.filter(node => !isAlive(node)) }
+  get pids(): readonly number[] { return this.nodes.flatMap(node => node.child?.pid ?? []) }
 
   logPath(node: NodeProcess): string { return join(this.folder, `${node.kind}-${node.index}.log`) }
 
@@ -123,9 +125,12 @@ export class ProcessCluster {
     return node.child?.exitCode ?? undefined
   }
 
-  /** Kills everything. Idempotent. */
+  /** Kills everything; what is launched afterwards finds its data. */
+  async stopAll(): Promise<void> { await Promise.all(this.nodes.map(node => this.kill(node))) }
+
+  /** Kills everything, for good. Idempotent. */
   async close(): Promise<void> {
-    await Promise.all(this.nodes.map(node => this.kill(node)))
+    await this.stopAll()
     process.off('exit', this.#endAll)
   }
 
