@@ -233,10 +233,11 @@ export class Lifecycle {
       engine.write(writer.finish())
     }
     table.delete(id)
-    leaving.delete(id)
     engine.flush(() => {
       this.#shared.guarded(() => {
-        if (this.#shared.peers.has(id)) return // Born again meanwhile, with a log of its own.
+        // Only now may a successor be born: it would take this log for its own.
+        leaving.delete(id)
+        if (this.#shared.peers.has(id)) return // Born again by a split meanwhile, with a log of its own.
         const batch = log.batch()
         batch.remove(id)
         log.append(batch, false, () => {})
