@@ -20,10 +20,6 @@ function hasCommittedInTerm(raft: Raft): boolean {
 
 /** Leader: a read index is asked for by ourselves (from = 0 or own id) or by a follower. */
 export function onReadIndex(raft: Raft, asked: Message): StepResult {
-  if (raft.tracker.isSingleton()) {
-    respond(raft, asked, raft.log.committed)
-    return 'ok'
-  }
   if (raft.pendingReads.length + raft.readOnly.waiting >= readsWaitingMax) {
     raft.trace?.({ kind: 'proposalDropped', reason: 'readLimit' })
     return 'dropped'
@@ -34,7 +30,7 @@ export function onReadIndex(raft: Raft, asked: Message): StepResult {
 }
 
 export function answerRead(raft: Raft, asked: Message): void {
-  if (raft.config.readOnly === 'leaseBased') {
+  if (raft.config.readOnly === 'leaseBased' || raft.tracker.isSingleton()) {
     respond(raft, asked, raft.log.committed)
     return
   }

@@ -195,6 +195,17 @@ t.test('a sole voter serves its own read at once', async t => {
   t.same(served(network.node(1)), ['1:x'])
 })
 
+t.test('a sole voter that has just been elected serves nothing before an entry of its term is committed', async t => {
+  for (const readOnly of ['safe', 'leaseBased'] as const) {
+    // Both entries were committed and acknowledged; the crash has lost the newest commit index, which is not synced.
+    const node = new TestNode(1, { voters: [1], log: [1, 1], hard: { term: 1, commit: 1 }, readOnly, checkQuorum: true }).makeLeader()
+    node.step({ type: type.ReadIndex, context: utf8('x') })
+    t.same(served(node), [], readOnly)
+    node.take()
+    t.same(served(node), ['3:x'], readOnly)
+  }
+})
+
 t.test('in a joint configuration both halves must confirm', async t => {
   const node = new TestNode(1, { voters: [1, 2, 3] }).makeLeader()
   node.take()
