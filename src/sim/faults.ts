@@ -34,6 +34,11 @@ export interface FaultPlan {
   readonly driftMax: number
   /** Probability that a passed fail-point kills. */
   readonly failpointKill: number
+  /** Probability that a strike at one node goes at the leader. */
+  readonly aim: number
+  /** Probability that a new leader is struck soon after its election, and how soon: Raft's figure 8 in slow motion. */
+  readonly churn: number
+  readonly churnMeanMs: number
 }
 
 /** Which kinds are on at all is drawn first, then how hard they are: a run with everything on hides what needs quiet. */
@@ -64,6 +69,9 @@ export function drawFaults(random: SimRandom): FaultPlan {
     flushMeanMs: Math.round(random.between(1, 80)),
     driftMax: on(0.4) ? Number(random.between(0, 0.04).toFixed(3)) : 0,
     failpointKill: on(0.25) ? Number(random.between(0.0005, 0.01).toFixed(4)) : 0,
+    aim: on(0.5) ? random.pick([0.3, 0.6, 0.9])! : 0,
+    churn: on(0.3) ? random.pick([0.3, 0.7, 1])! : 0,
+    churnMeanMs: random.pick([3, 30, 300])!,
   }
 }
 
@@ -77,6 +85,10 @@ export interface FaultTargets {
   restart(node: SimNode): void
   wipe(node: SimNode): void
   resetConnections(node: SimNode): void
+  /** Who leads, as far as one can say. */
+  leading(): SimNode | undefined
+  /** Others that a partition may cut off: clients. */
+  readonly bystanders: readonly string[]
 }
 
 /** Strikes at drawn moments until it is stopped. Everything it breaks ends by itself, or by heal(). */
@@ -132,7 +144,8 @@ export class Nemesis {
   }
 
   #strike(kind: FaultKind): string | undefined {
-    const node = this.random.pick(this.targets.nodes)!
+    const aimed = this.plan.aim > 0 && this.random.chance(this.plan.aim) ? this.targets.leading() : undefined
+    const node = aimed ?? this.random.pick(this.targets.nodes)!
     switch (kind) {
       case 'kill': return this.kill(node, false)
       case 'powerLoss': return this.kill(node, true)
@@ -141,7 +154,7 @@ export class Nemesis {
         return 'all'
       }
       case 'pause': return this.#pause(node)
-      case 'partition': return this.#partition()
+      case 'partition': return this.#partition(aimed)
       case 'reset':
         this.targets.resetConnections(node)
         return node.name
@@ -166,7 +179,7 @@ export class Nemesis {
   /** Comes back by itself. */
   kill(node: SimNode, power: boolean): string | undefined {
     if (!node.isAlive) return undefined
-    node.kill(power ? 'power loss' : 'kill')
+    node.kill(power ? 'power loss' : 'kill', power ? 'off' : 'on')
     const lost = this.targets.diskOf(node)?.crash(power)
     this.#restartLater(node)
     return `${node.name}${lost === undefined ? '' : ` kept ${lost.kept} of ${lost.pending} un-synced`}`
@@ -177,6 +190,20 @@ export class Nemesis {
     const lost = this.targets.diskOf(node)?.crash(false)
     this.note('ended', `${node.name}${lost === undefined ? '' : ` kept ${lost.kept} of ${lost.pending} un-synced`}`)
     this.#restartLater(node)
+  }
+
+  /** Somebody has just begun to lead. */
+  onLeader(node: SimNode): void {
+    if (this.#isStopped || this.plan.churn === 0 || !this.random.chance(this.plan.churn)) return
+    const strike = this.random.pick(['kill', 'powerLoss', 'pause', 'partition'] as const)!
+    this.scheduler.after(this.random.exponential(this.plan.churnMeanMs), () => {
+      if (this.#isStopped) return
+      const what = strike === 'pause' ? this.#pause(node) : strike === 'partition' ? this.#partition(node)
+        : this.kill(node, strike === 'powerLoss')
+      if (what === undefined) return
+      this.counts.set('churn', (this.counts.get('churn') ?? 0) + 1)
+      this.note('churn', `${strike} ${what}`)
+    })
   }
 
   #restartLater(node: SimNode): void {
@@ -193,9 +220,12 @@ export class Nemesis {
     return `${node.name} ${ms.toFixed(0)} ms`
   }
 
-  #partition(): string | undefined {
+  /** @param node whom it should hit; undefined: anyone */
+  #partition(node?: SimNode): string | undefined {
     if (this.targets.links.cutCount > 0) return undefined
-    const names = this.targets.nodes.map(node => node.name)
+    const others = this.random.chance(0.3) ? this.targets.bystanders : []
+    const names = this.random.shuffled([...this.targets.nodes.map(one => one.name), ...others])
+    if (node !== undefined) names.unshift(...names.splice(names.indexOf(node.name), 1))
     const shape = this.random.pick(partitionShapes)!
     const what = partition(this.targets.links, names, shape, this.random)
     const ms = this.random.exponential(this.plan.partitionMeanMs)
@@ -220,7 +250,7 @@ export class Nemesis {
 
   #wipe(node: SimNode): string | undefined {
     if (!this.targets.mayWipe(node)) return undefined
-    if (node.isAlive) node.kill('power loss')
+    node.kill('power loss', 'off')
     this.targets.wipe(node)
     this.#restartLater(node)
     return node.name
@@ -237,5 +267,6 @@ export function describePlan(plan: FaultPlan): string {
     ...(links.reorder > 0 ? [`reorder=${links.reorder}/${links.reorderMs}ms`] : []), `sync=${plan.diskSyncMeanMs}ms`,
     ...(plan.driftMax > 0 ? [`drift=${plan.driftMax}`] : []),
     ...(plan.failpointKill > 0 ? [`failpoint-kill=${plan.failpointKill}`] : []), `down=${plan.downMeanMs}ms`,
+    ...(plan.aim > 0 ? [`aim=${plan.aim}`] : []), ...(plan.churn > 0 ? [`churn=${plan.churn}/${plan.churnMeanMs}ms`] : []),
   ].join(' ')
 }

@@ -9,15 +9,16 @@ export class SimHistory {
   #process = 0
 
   /** Process ids are not used again after an unknown outcome: every operation gets its own. */
-  invoke(f: string, key: string, value?: unknown): (type: 'ok' | 'fail' | 'info', value?: unknown) => void {
+  invoke(f: string, on: string | readonly string[], value?: unknown): (type: 'ok' | 'fail' | 'info', value?: unknown) => void {
     const process = this.#process++
-    this.lines.push({ process, type: 'invoke', f, key, ...(value === undefined ? {} : { value }) })
+    const where = typeof on === 'string' ? { key: on } : { keys: on }
+    this.lines.push({ process, type: 'invoke', f, ...where, ...(value === undefined ? {} : { value }) })
     let isOpen = true
     return (type, result) => {
       if (!isOpen) return
       isOpen = false
       this.counts[type]++
-      this.lines.push({ process, type, f, key, ...(result === undefined ? {} : { value: result }) })
+      this.lines.push({ process, type, f, ...where, ...(result === undefined ? {} : { value: result }) })
     }
   }
 

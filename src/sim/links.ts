@@ -70,9 +70,12 @@ export class Links {
 export type PartitionShape = 'isolate' | 'halves' | 'mute' | 'deafen' | 'ring' | 'bridge'
 export const partitionShapes: readonly PartitionShape[] = ['isolate', 'halves', 'mute', 'deafen', 'ring', 'bridge']
 
-/** @returns what was done, for the trace */
-export function partition(links: Links, nodes: readonly string[], shape: PartitionShape, random: SimRandom): string {
-  const order = random.shuffled(nodes)
+/**
+ * @param order the nodes in drawn order; the first one is the odd one out
+ * @returns     what was done, for the trace
+ */
+export function partition(links: Links, order: readonly string[], shape: PartitionShape, random: SimRandom): string {
+  const nodes = order
   const one = order[0]!
   const both = (left: string, right: string): void => {
     links.cut(left, right)

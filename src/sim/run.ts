@@ -1,3 +1,4 @@
+import { runClusterLevel } from './cluster/run.js'
 import type { Level, Outcome } from './outcome.js'
 import { runRaftLevel } from './raft-level/run.js'
 
@@ -13,7 +14,7 @@ export interface SeedOptions {
 export function runSeed(level: Level, options: SeedOptions): Promise<Outcome> {
   const clock = performance
   const wallMs = (): number => clock.now()
-  return level === 'raft' ? runRaftLevel({ ...options, wallMs }) : runRaftLevel({ ...options, wallMs })
+  return level === 'raft' ? runRaftLevel({ ...options, wallMs }) : runClusterLevel({ ...options, wallMs })
 }
 
 /** The same seed again must be the same story to the last byte. @returns the two hashes when they differ */

@@ -1,7 +1,7 @@
 import { assert } from '../common/assert.js'
 import { StorageError } from '../common/errors.js'
 import type { LogIndex, RegionId, Term } from '../common/ids.js'
-import type { LogBatch, LogStateKind, RaftLog, RegionLog } from '../engine/api.js'
+import type { Engine, LogBatch, LogStateKind, RaftLog, RegionLog } from '../engine/api.js'
 import { OpBatch } from '../engine/log-batch.js'
 import type { LogOp } from '../engine/log-batch.js'
 import { MemEngine } from '../engine/mem-engine.js'
@@ -46,6 +46,8 @@ export class SimDisk {
   syncLies = false
   retriesFailedSync = false
   observer: LogObserver | undefined
+  /** The same, before the log shows it. */
+  previewer: LogObserver | undefined
 
   readonly #random: SimRandom
   #engine: MemEngine | undefined
@@ -76,7 +78,31 @@ export class SimDisk {
 
   openLog(env: SimEnv, onError: (error: StorageError) => void): RaftLog {
     this.#memLog.reopen({ schedule: (run, bytes) => { this.#scheduleSync(env, run, bytes) }, onError })
-    return new WatchedLog(this.#memLog, (batch, onDurable) => this.#watch(batch, onDurable), ops => this.observer?.(this, ops))
+    return new WatchedLog(this.#memLog, (batch, onDurable) => {
+      this.previewer?.(this, (batch as OpBatch).ops)
+      return this.#watch(batch, onDurable)
+    }, ops => this.observer?.(this, ops))
+  }
+
+  /**
+   * The engine as a store gets it: now and then a write fills a memtable, which is flushed behind that very write and not
+   * behind the next one.
+   */
+  watchedEngine(persistChance: number): Engine {
+    const { engine } = this
+    if (persistChance === 0) return engine
+    const random = this.#random
+    return new Proxy(engine, {
+      get: (target, name) => {
+        const value: unknown = Reflect.get(target, name, target)
+        if (typeof value !== 'function') return value
+        if (name !== 'write') return value.bind(target) as unknown
+        return (batch: Uint8Array): void => {
+          target.write(batch)
+          if (random.chance(persistChance)) target.persist()
+        }
+      },
+    })
   }
 
   openEngine(env: SimEnv): MemEngine {

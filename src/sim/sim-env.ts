@@ -38,9 +38,12 @@ export class SimNode {
   get isAlive(): boolean { return this.#env !== undefined }
   get isPaused(): boolean { return this.#paused !== undefined }
   get boots(): number { return this.#boots }
+  /** Is there a machine that could say "nobody listens here"? A process may be dead on it. */
+  isMachineUp = true
 
   boot(): SimEnv {
     this.kill('replaced')
+    this.isMachineUp = true
     this.#boots++
     const env = new SimEnv(this, this.#boots)
     this.#env = env
@@ -48,8 +51,10 @@ export class SimNode {
     return env
   }
 
-  kill(reason: string): void {
+  /** @param machine 'off': the power is gone, too */
+  kill(reason: string, machine: 'on' | 'off' = 'on'): void {
     const env = this.#env
+    if (machine === 'off') this.isMachineUp = false
     if (env === undefined) return
     this.note('kill', reason)
     this.#env = undefined

@@ -50,6 +50,9 @@ export class Trace {
     this.print?.(formatEvent(event))
   }
 
+  /** For who reads everything as it comes; no part of the story that is hashed. */
+  say(event: TraceEvent): void { this.print?.(formatEvent(event)) }
+
   last(region: number, count: number): readonly TraceEvent[] {
     return (this.#byRegion.get(region) ?? []).slice(-count)
   }

@@ -1,11 +1,12 @@
 import type { CommandResult } from './machine.js'
+import { theRegion } from './peer.js'
 import type { RaftPeer } from './peer.js'
 import type { RaftLevel } from './world.js'
 
 /** Clients that are always there: they propose to whom they believe leads, and wait. One operation at a time each. */
 export class Clients {
   readonly #waiting = new Map<number, { done: (result: CommandResult) => void }>()
-  readonly #reading = new Map<number, { key: string; done: (value: string | null) => void }>()
+  readonly #reading = new Map<number, { key: string; floor: number; done: (value: string | null) => void }>()
   #id = 0
   #isStopped = false
   #value = 0
@@ -89,15 +90,21 @@ export class Clients {
       finish('fail')
       return
     }
-    this.#reading.set(id, { key, done: value => { finish('ok', value) } })
-    this.world.onPeer(target, () => { if (!target.read(id)) finish('fail') })
+    const asked = { key, floor: 0, done: (value: string | null): void => { finish('ok', value) } }
+    this.#reading.set(id, asked)
+    this.world.onPeer(target, () => {
+      asked.floor = this.world.oracles.safety.committed(theRegion)
+      if (!target.read(id)) finish('fail')
+    })
     this.world.scheduler.after(this.world.clientTimeoutMs, () => { finish('fail') })
   }
 
   completed(id: number, result: CommandResult): void { this.#waiting.get(id)?.done(result) }
   readReady(id: number, peer: RaftPeer): void {
     const asked = this.#reading.get(id)
-    if (asked !== undefined) asked.done(peer.machine.read(asked.key))
+    if (asked === undefined) return
+    this.world.guarded(() => { this.world.oracles.checkRead(peer, asked.floor) })
+    asked.done(peer.machine.read(asked.key))
   }
 }
 

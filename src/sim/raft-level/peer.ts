@@ -301,6 +301,3 @@ export class RaftPeer implements RaftStorage {
 export function isMember(conf: ConfState, id: NodeId): boolean {
   return conf.voters.includes(id) || conf.learners.includes(id) || conf.votersOutgoing.includes(id) || conf.learnersNext.includes(id)
 }
-
-export const messageNames: Readonly<Record<number, string>> =
-  Object.fromEntries(Object.entries(MessageType).map(([name, number]) => [number, name]))

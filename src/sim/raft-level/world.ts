@@ -1,4 +1,5 @@
 import type { Network } from '../../common/env.js'
+import type { RegionIndex } from '../../engine/region-index.js'
 import type { Entry, Message, NodeId } from '../../raft/types.js'
 import type { ConfChangeV2 } from '../../raft/raw-node.js'
 import { NodeKilled, OracleFailure } from '../failure.js'
@@ -17,7 +18,8 @@ import { Clients } from './clients.js'
 import { Machine } from './machine.js'
 import type { CommandResult } from './machine.js'
 import { RaftLevelOracles } from './oracles.js'
-import { isMember, messageNames, RaftPeer, theRegion } from './peer.js'
+import { isMember, RaftPeer, theRegion } from './peer.js'
+import { describeMessage } from '../describe-message.js'
 import type { PeerDisk, PeerEvents, PeerLimits } from './peer.js'
 
 /** A machine that may host one peer. */
@@ -44,7 +46,7 @@ export interface RaftLevelPlan {
 }
 
 export function drawRaftLevel(random: SimRandom): RaftLevelPlan {
-  const voters = random.pick([3, 3, 3, 4, 5])!
+  const voters = random.pick([3, 3, 3, 3, 3, 4, 5, 5, 2, 1])!
   return {
     machines: voters + random.below(3), voters, safetyMs: Math.round(random.between(6_000, 24_000)), faults: drawFaults(random),
     limits: {
@@ -63,7 +65,9 @@ export class RaftLevel implements SimWorld, FaultTargets, PeerEvents {
   readonly scheduler: Scheduler
   readonly links: Links
   readonly history = new SimHistory()
-  readonly oracles = new RaftLevelOracles()
+  readonly oracles = new RaftLevelOracles({
+    durableOf: id => this.#durableOf(id), onLeader: peer => { this.nemesis.onLeader(this.#slotOf.get(peer.peerId)!.node) },
+  })
   readonly slots: Slot[] = []
   readonly nodes: readonly SimNode[]
   readonly nemesis: Nemesis
@@ -91,6 +95,7 @@ export class RaftLevel implements SimWorld, FaultTargets, PeerEvents {
     const needsHistory = this.plants.has('P43') || this.plants.has('forgetful')
     for (const node of this.nodes) {
       const disk = new SimDisk(node.name, this.random.fork(`disk-${node.name}`), needsHistory)
+      disk.previewer = (which, ops) => { this.guarded(() => { this.oracles.beforeLog(which, ops) }) }
       disk.observer = (which, ops) => { this.guarded(() => { this.oracles.onLog(which, ops) }) }
       disk.retriesFailedSync = this.plants.has('P43')
       disk.syncLies = this.plants.has('forgetful')
@@ -177,7 +182,9 @@ export class RaftLevel implements SimWorld, FaultTargets, PeerEvents {
     const from = this.#slotOf.get(peer.peerId)!
     const to = this.#slotOf.get(message.to)
     this.trace.mix(message.type * 65_599 + message.term * 31 + message.index)
-    if (this.trace.print !== undefined) from.node.note('send', describe(message), theRegion)
+    if (this.trace.print !== undefined) {
+      this.trace.say({ time: this.scheduler.now, node: from.node.name, region: theRegion, kind: 'send', detail: describeMessage(message) })
+    }
     if (to === undefined || to === from) return
     const { now } = this.scheduler
     for (const at of this.links.copies(from.node.name, to.node.name, now)) {
@@ -217,6 +224,8 @@ export class RaftLevel implements SimWorld, FaultTargets, PeerEvents {
   }
 
   #retire(slot: Slot): void {
+    // A change that names it may still be on its way to the leader.
+    if (slot.peerId !== undefined) this.#gone.add(slot.peerId)
     slot.peerId = undefined
     slot.peer = undefined
     if (!slot.node.isAlive) return
@@ -254,7 +263,17 @@ export class RaftLevel implements SimWorld, FaultTargets, PeerEvents {
     }
   }
 
+  #durableOf(id: number): RegionIndex | undefined {
+    const slot = this.#slotOf.get(id)
+    return slot === undefined || slot.peerId !== id || this.#gone.has(id) ? undefined : slot.stored.disk.durable
+  }
+
   // FaultTargets
+  readonly bystanders = []
+  leading(): SimNode | undefined {
+    const leader = this.leader()
+    return leader === undefined ? undefined : this.#slotOf.get(leader.peerId)?.node
+  }
   diskOf(node: SimNode): SimDisk | undefined { return this.#slot(node).stored.disk }
   resetConnections(): void {}
   mayWipe(node: SimNode): boolean {
@@ -325,10 +344,3 @@ export class RaftLevel implements SimWorld, FaultTargets, PeerEvents {
     return undefined
   }
 }
-
-function describe(message: Message): string {
-  const entries = message.entries.length > 0 ? ` entries=${message.entries[0]!.index}..${message.entries.at(-1)!.index}` : ''
-  return `${messageNames[message.type]} ${message.from}→${message.to} term=${message.term} index=${message.index}/${message.logTerm}` +
-    ` commit=${message.commit}${message.reject ? ` reject hint=${message.rejectHint}` : ''}${entries}`
-}
-
