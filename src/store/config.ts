@@ -62,6 +62,8 @@ export const storeLimits = {
   requestTimeoutMs: 10_000,
   /** A follower keeps this many entries behind its applied index, for the day it leads. */
   followerKeepEntries: 4096,
+  /** At so many times the size limit the log is cut although a living follower still needs it. */
+  logGcPatience: 4,
   /** Compaction below this many entries is not worth a record. */
   compactEntriesMin: 256,
   /** A peer that was not heard for this long is reported as down. */

@@ -7,6 +7,12 @@ import type { Peer } from './peer.js'
 import type { StoreShared } from './shared.js'
 import { applyKey, decodeApplyState } from './state-records.js'
 
+/**
+ * Does a region keep the oldest segments of a log that has grown large? Then a dead follower's needs count no more, and a
+ * living one's, which may be on its way through a snapshot, until the log is several times as large.
+ */
+type Pins = 'no' | 'for the living' | 'for all'
+
 /** Regions looked at for the segments that they pin. */
 const oldestMax = 64
 
@@ -29,9 +35,11 @@ export class LogGc {
     const { log, peers, config } = this.#shared
     const batch = log.batch()
     const isLarge = log.diskBytes > config.logGcBytesLimit
+    const isHuge = log.diskBytes > storeLimits.logGcPatience * config.logGcBytesLimit
     const pinning = new Set<RegionId>(isLarge ? log.oldestRegions(oldestMax) : [])
     for (const peer of peers.values()) {
-      if (!peer.isInstalling && peer.state !== undefined) this.#cut(peer, batch, pinning.has(peer.regionId))
+      if (peer.isInstalling || peer.state === undefined) continue
+      this.#cut(peer, batch, !pinning.has(peer.regionId) ? 'no' : isHuge ? 'for all' : 'for the living')
     }
     if (!batch.isEmpty) {
       this.#shared.env.failpoint('store.before-log-gc')
@@ -40,27 +48,31 @@ export class LogGc {
     this.#flush(isLarge)
   }
 
-  #cut(peer: Peer, batch: LogBatch, isPinning: boolean): void {
+  #cut(peer: Peer, batch: LogBatch, pins: Pins): void {
     const { log, engine, config } = this.#shared
     const known = log.region(peer.regionId)
-    if (known === undefined || known.lastIndex - known.truncatedIndex < (isPinning ? 1 : storeLimits.compactEntriesMin)) return
+    const least = pins === 'no' ? Math.min(storeLimits.compactEntriesMin, config.logGcCountLimit) : 1
+    if (known === undefined || known.lastIndex - known.truncatedIndex < least) return
     const bytes = engine.getPersisted(Cf.Raft, applyKey(peer.regionId))
     if (bytes === undefined) return
     const persisted = Math.min(decodeApplyState(bytes).index, known.lastIndex)
-    const wanted = this.#wanted(peer, persisted)
+    const wanted = this.#wanted(peer, persisted, pins)
     // What a slow follower would need is kept up to a limit; behind it a snapshot is cheaper.
-    const floor = isPinning ? persisted : persisted - config.logGcCountLimit
+    const floor = persisted - config.logGcCountLimit
     const to = logIndex(Math.max(0, Math.min(persisted, Math.max(wanted, floor))))
-    if (to - known.truncatedIndex < (isPinning ? 1 : Math.min(storeLimits.compactEntriesMin, config.logGcCountLimit))) return
+    if (to - known.truncatedIndex < least) return
     const term = log.term(peer.regionId, to)
     if (term !== undefined) batch.compact(peer.regionId, to, term)
   }
 
   /** Up to where nobody needs entries any more, as far as this peer can tell. */
-  #wanted(peer: Peer, persisted: number): number {
-    if (!peer.isLeader) return persisted - Math.min(storeLimits.followerKeepEntries, this.#shared.config.logGcCountLimit)
+  #wanted(peer: Peer, persisted: number, pins: Pins): number {
+    if (pins === 'for all') return persisted
+    const keep = pins === 'no' ? Math.min(storeLimits.followerKeepEntries, this.#shared.config.logGcCountLimit) : 0
+    if (!peer.isLeader) return persisted - keep
     let match = persisted
     for (const one of peer.node.status().progress.values()) {
+      if (pins === 'for the living' && !one.recentActive) continue
       // One that gets a snapshot goes on behind it.
       const needs: LogIndex = one.state === 'snapshot' ? one.pendingSnapshot : one.match
       match = Math.min(match, needs)

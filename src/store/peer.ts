@@ -271,8 +271,9 @@ export class Peer {
     const status = this.node.status()
     return (this.region?.peers ?? []).filter(peer => {
       const progress = status.progress.get(peer.peerId)
-      return progress !== undefined && peer.peerId !== this.peerId
-        && (progress.state === 'snapshot' || progress.match + storeLimits.pendingLagEntries < status.commit)
+      if (progress === undefined || peer.peerId === this.peerId) return false
+      const needsSnapshot = progress.state === 'snapshot' || progress.match + 1 < this.node.firstIndex
+      return needsSnapshot || progress.match + storeLimits.pendingLagEntries < status.commit
     })
   }
 
