@@ -4,7 +4,8 @@ import type { KeyRangeInput } from '../client/arguments.js'
 import type { KarstClient } from '../client/client.js'
 import { addressesOption, bytesArgument, durationOption, integerOption } from './arguments.js'
 import { withClient } from './connection.js'
-import { bytesJson, exitCodes, isUtf8Text, printJson, printLine, printTable, usageError } from './output.js'
+import type { Row } from '../engine/api.js'
+import { bytesJson, exitCodes, isUtf8Text, printJson, printLine, printSlowly, printTable, usageError } from './output.js'
 import { toHex } from '../common/bytes.js'
 
 interface KvOptions {
@@ -90,13 +91,15 @@ function notFound(key: string, options: KvOptions): void {
 
 function addGet(kv: Command): void {
   kv.command('get <key>').description('value of a key').action(async (key: string, options: KvOptions) => {
-    const value = await onCluster(options, client => client.raw.get(input(key, options)))
+    const bytes = input(key, options)
+    const value = await onCluster(options, client => client.raw.get(bytes))
     if (value === undefined) notFound(key, options)
     else if (options.json) printJson({ found: true, key, value: bytesJson(value, isHex(options)) })
     else printBytes(value, options)
   })
   kv.command('ttl <key>').description('seconds a key has left; 0 is for ever').action(async (key: string, options: KvOptions) => {
-    const ttl = await onCluster(options, client => client.raw.getTtl(input(key, options)))
+    const bytes = input(key, options)
+    const ttl = await onCluster(options, client => client.raw.getTtl(bytes))
     if (ttl === undefined) notFound(key, options)
     else if (options.json) printJson({ found: true, key, ttlSeconds: ttl })
     else printLine(String(ttl))
@@ -110,7 +113,8 @@ function addPut(kv: Command): void {
     .action(async (key: string, value: string, options: KvOptions & { ttl?: number; ifAbsent?: true }) => {
       const ttl = options.ttl === undefined ? {} : { ttlSeconds: options.ttl }
       if (options.ifAbsent) return await swap(key, undefined, value, { ...options, ...ttl })
-      await onCluster(options, client => client.raw.put(input(key, options), input(value, options), ttl))
+      const [keyBytes, valueBytes] = [input(key, options), input(value, options)]
+      await onCluster(options, client => client.raw.put(keyBytes, valueBytes, ttl))
       if (options.json) printJson({ ok: true, key })
       else printLine('ok')
     })
@@ -119,7 +123,8 @@ function addPut(kv: Command): void {
 function addDelete(kv: Command): void {
   kv.command('del <key>').alias('delete').description('delete a key; it need not be there')
     .action(async (key: string, options: KvOptions) => {
-      await onCluster(options, client => client.raw.delete(input(key, options)))
+      const bytes = input(key, options)
+      await onCluster(options, client => client.raw.delete(bytes))
       if (options.json) printJson({ ok: true, key })
       else printLine('ok')
     })
@@ -145,9 +150,10 @@ async function swap(
 ): Promise<void> {
   const before = expected === undefined ? undefined : input(expected, options)
   const ttl = options.ttlSeconds === undefined ? {} : { ttlSeconds: options.ttlSeconds }
-  const result = await onCluster(options, ({ raw }) => value === undefined
-    ? raw.compareAndDelete(input(key, options), before ?? new Uint8Array(0))
-    : raw.compareAndSwap(input(key, options), before, input(value, options), ttl))
+  const [keyBytes, valueBytes] = [input(key, options), value === undefined ? undefined : input(value, options)]
+  const result = await onCluster(options, ({ raw }) => valueBytes === undefined
+    ? raw.compareAndDelete(keyBytes, before ?? new Uint8Array(0))
+    : raw.compareAndSwap(keyBytes, before, valueBytes, ttl))
   const previous = result.previous && bytesJson(result.previous, isHex(options))
   if (options.json) printJson({ swapped: result.swapped, key, previous: previous ?? null })
   else if (result.swapped) printLine('ok')
@@ -160,7 +166,8 @@ async function swap(
 
 function addBatches(kv: Command): void {
   kv.command('batch-get <keys...>').description('values of many keys').action(async (keys: string[], options: KvOptions) => {
-    const values = await onCluster(options, client => client.raw.batchGet(keys.map(key => input(key, options))))
+    const wanted = keys.map(key => input(key, options))
+    const values = await onCluster(options, client => client.raw.batchGet(wanted))
     const rows = keys.map((key, at) => ({ key, value: values[at] && bytesJson(values[at], isHex(options)) }))
     if (options.json) printJson({ rows: rows.map(row => ({ key: row.key, value: row.value ?? null })) })
     else printTable(['key', 'value'], rows.map(row => [row.key, row.value === undefined ? '(absent)' : shown(row.value)]))
@@ -177,13 +184,15 @@ function addBatches(kv: Command): void {
       else printLine(`ok, ${pairs.length} keys`)
     })
   kv.command('batch-del <keys...>').description('delete many keys').action(async (keys: string[], options: KvOptions) => {
-    await onCluster(options, client => client.raw.batchDelete(keys.map(key => input(key, options))))
+    const doomed = keys.map(key => input(key, options))
+    await onCluster(options, client => client.raw.batchDelete(doomed))
     if (options.json) printJson({ ok: true, keys: keys.length })
     else printLine(`ok, ${keys.length} keys`)
   })
 }
 
-const shown = (value: string | { hex: string }): string => typeof value === 'string' ? value : `x'${value.hex}'`
+type Shown = string | { readonly hex: string }
+const shown = (value: Shown): string => typeof value === 'string' ? value : `x'${value.hex}'`
 
 function rangeOf(options: RangeOptions): KeyRangeInput {
   const { start, end, prefix } = options
@@ -205,13 +214,18 @@ function addScan(kv: Command): void {
     .action(async (options: ScanCommandOptions) => {
       const { limit, keysOnly = false } = options
       const range = rangeOf(options)
+      const shownRow = (row: Row): { key: Shown; value?: Shown } =>
+        ({ key: bytesJson(row.key, isHex(options)), ...(keysOnly ? {} : { value: bytesJson(row.value, isHex(options)) }) })
       await onCluster(options, async ({ raw }) => {
         const scan = options.reverse ? raw.reverseScan(range, { limit, keysOnly }) : raw.scan(range, { limit, keysOnly })
-        const rows = await scan.toArray()
-        const shownRows = rows.map(({ key, value }) =>
-          ({ key: bytesJson(key, isHex(options)), ...(keysOnly ? {} : { value: bytesJson(value, isHex(options)) }) }))
-        if (options.json) printJson({ rows: shownRows, count: rows.length })
-        else for (const row of shownRows) printLine([shown(row.key), ...('value' in row ? [shown(row.value)] : [])].join('\t'))
+        if (options.json) {
+          const rows = (await scan.toArray()).map(shownRow)
+          return printJson({ rows, count: rows.length })
+        }
+        for await (const row of scan) {
+          const { key, value } = shownRow(row)
+          await printSlowly(value === undefined ? shown(key) : `${shown(key)}\t${shown(value)}`)
+        }
       })
     })
 }

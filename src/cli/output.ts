@@ -17,6 +17,17 @@ export class CommandError extends Error {
 export const usageError = (message: string): CommandError => new CommandError('Usage', message, exitCodes.usage)
 
 export const printLine = (text: string): void => { process.stdout.write(`${text}\n`) }
+/** As printLine, at the pace of whoever reads: for output without bounds. */
+export async function printSlowly(text: string): Promise<void> {
+  if (process.stdout.write(`${text}\n`) || process.stdout.destroyed) return
+  await new Promise<void>(resolve => {
+    const go = (): void => {
+      process.stdout.off('drain', go).off('close', go).off('error', go)
+      resolve()
+    }
+    process.stdout.on('drain', go).on('close', go).on('error', go)
+  })
+}
 export const printJson = (value: unknown): void => { printLine(toJson(value)) }
 
 /** Borderless, two spaces between columns: reads well and cuts well. */

@@ -87,6 +87,7 @@ export function loadConfig(schema: Schema, input: ConfigInput): Loaded {
   }
   const values = new ConfigValues(schema, given)
   checkRules(schema, values, given, broken, mistakes)
+  mistakes.sort((left, right) => lineOf(left) - lineOf(right))
   return mistakes.length === 0 ? { ok: true, values } : { ok: false, mistakes }
 }
 
@@ -113,7 +114,6 @@ function readFile(
       broken.add(key)
     }
   }
-  mistakes.sort((left, right) => lineOf(left) - lineOf(right))
 }
 
 const lineOf = (mistake: ConfigMistake): number => Number(/:(\d+):\d+$/.exec(mistake.where)?.[1] ?? 0)
