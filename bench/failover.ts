@@ -67,6 +67,7 @@ async function karstOutages(folder: string, options: BenchOptions, kills: number
   const cluster = await KarstCluster.open({ pd: [], folder, keyspace: options.keyspace })
   const outages: Outage[] = []
   try {
+    await cluster.replicated(keyOf(0))
     await cluster.split(Array.from({ length: options.regions - 1 }, (_, at) => keyOf(at + 1)))
     for (let kill = 1; kill <= kills && !context.signal.aborted; kill++) {
       const outage = await karstOutage(cluster, Math.max(1, options.regions))

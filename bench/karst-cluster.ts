@@ -15,12 +15,15 @@ export interface LeaderRoute {
   readonly context: RequestContext
   /** Does the region hold all keys asked for? */
   readonly coversAll: boolean
+  readonly voters: number
 }
 
 const readyMsMax = 30_000
 const probeTimeoutMs = 5_000
 const stopMsMax = 5_000
 const splitMsMax = 30_000
+const replicatedMsMax = 60_000
+const ownStores = 3
 
 export interface KarstOptions {
   /** Addresses of a cluster that runs already; empty: three stores and PD of our own in `folder`. */
@@ -39,7 +42,7 @@ export class KarstCluster {
   static async open(options: KarstOptions): Promise<KarstCluster> {
     const { folder, keyspace, environment = {} } = options
     const isOwn = options.pd.length === 0
-    const processes = isOwn ? await ProcessCluster.start({ folder, stores: 3, environment }) : undefined
+    const processes = isOwn ? await ProcessCluster.start({ folder, stores: ownStores, environment }) : undefined
     const pd = processes ? [processes.pd.address] : options.pd
     const connection = openConnection({ name: 'bench', log: noLog, pdAddresses: pd, keyspace })
     const cluster = new KarstCluster(pd, keyspace, processes, connection)
@@ -72,6 +75,20 @@ export class KarstCluster {
     throw new BenchError(`karst took no write within ${withinMs / 1_000} s: ${reason}`)
   }
 
+  /**
+   * Waits until the region of a key is on all three stores of ours: before that a put is on fewer disks than etcd's.
+   * @returns milliseconds it took from now on
+   */
+  async replicated(key: string): Promise<number> {
+    const started = performance.now()
+    for (;;) {
+      const { voters } = await this.route(key, key)
+      if (voters >= ownStores || this.processes === undefined) return performance.now() - started
+      if (performance.now() - started > replicatedMsMax) throw new BenchError(`the region still has ${voters} of ${ownStores} replicas`)
+      await pause(100)
+    }
+  }
+
   /** Where the region of `first` is led, asked anew: leaders move. */
   async route(first: string, last: string): Promise<LeaderRoute> {
     const { pd } = this.connection
@@ -84,6 +101,7 @@ export class KarstCluster {
     return {
       address: store.address, storeId: leader.storeId,
       context: { regionId: region.regionId, epoch: region.epoch, peerId: leader.peerId, timeoutMs: 10_000 },
+      voters: region.peers.filter(peer => peer.role === 'voter').length,
       coversAll: regionCovers(region, this.#engineKey(first), this.#engineKey(last)),
     }
   }

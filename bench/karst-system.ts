@@ -35,6 +35,7 @@ export class KarstSystem implements System {
   static async start(options: KarstOptions): Promise<KarstSystem> {
     const cluster = await KarstCluster.open(options)
     try {
+      await cluster.replicated(keyOf(0))
       return new KarstSystem(cluster, await ClientProcess.start(cluster.pd, options.keyspace))
     } catch (error) {
       await cluster.stop()
@@ -87,13 +88,15 @@ export class KarstSystem implements System {
   async #native(cell: Cell, settings: RunSettings, connections: number): Promise<LoadFigures> {
     const { work, inFlight, rate } = cell
     if (!work.mix) throw new BenchError(`${work.name} has no prepared requests`)
-    const route = await this.cluster.route(keyOf(0), keyOf(settings.records))
+    const { cluster } = this
+    const route = await cluster.route(keyOf(0), keyOf(settings.records))
+    if (cluster.processes && route.voters < 3) throw new BenchError(`the region has ${route.voters} replicas now: this would not be equal durability`)
     if (!route.coversAll) throw new BenchError('the keys lie in several regions; the native client loads one, use --client typescript')
     return await runNative({
       program: 'karst', address: route.address, connections, window: Math.max(1, Math.floor(inFlight / connections)),
       seconds: settings.seconds, rate, keys: work.mix.keys(settings), records: settings.records, theta: work.mix.isZipf ? settings.theta : 0,
-      seed: settings.seed, hello: helloFrame(this.cluster.connection.pd.clusterId),
-      templates: karstTemplates(work.mix, settings, { context: route.context, keyspace: this.cluster.keyspace }),
+      seed: settings.seed, hello: helloFrame(cluster.connection.pd.clusterId),
+      templates: karstTemplates(work.mix, settings, { context: route.context, keyspace: cluster.keyspace }),
     }, settings.signal)
   }
 }
