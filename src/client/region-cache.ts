@@ -4,6 +4,8 @@ import { epochIsStale, peerOnStore, regionContains, regionsOverlap, sameEpoch } 
 import type { PeerRef, Region } from '../common/region.js'
 import type { RequestContext } from '../wire/messages.js'
 
+const missRoundsMax = 8
+
 /** Where a key lives, as far as we know. Mutable in its leader only; a route that was replaced is no longer `isCurrent`. */
 export class Route {
   readonly region: Region
@@ -48,6 +50,13 @@ export class Route {
     }
     this.#next = (this.#next + 1) % Math.max(1, peers.length)
     return fallback
+  }
+
+  /** Nobody led, or nobody was there. @returns true after some rounds through all voters: PD may know better than they */
+  missed(): boolean {
+    this.misses++
+    const voters = this.region.peers.filter(peer => peer.role !== 'learner').length
+    return this.misses % (missRoundsMax * Math.max(1, voters)) === 0
   }
 
   /** The request context for a peer; kept for the next request that is alike. */

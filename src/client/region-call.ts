@@ -119,6 +119,8 @@ export class RegionCall<N extends RpcName> {
       if (connected !== undefined) return this.#send(connected, route, peer)
       if (pool.isClosed) return this.#fail(new ClosedError())
       this.#leave(route, peer)
+      // A store that joined the region after we learnt of it is not in our list: PD knows it.
+      if (route.missed()) cache.invalidate(route)
       this.#hop('storeLost', `store ${peer.storeId} is unreachable`)
     })
   }

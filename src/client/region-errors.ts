@@ -73,9 +73,7 @@ function onNotLeader(
 /** The other peers are asked in turn; after some rounds PD may know better than all of them. */
 function leaderless(route: Route, known: Knowledge, reason: string): Reaction {
   route.setLeader(undefined)
-  route.misses++
-  const voters = route.region.peers.filter(peer => peer.role !== 'learner').length
-  if (route.misses % (8 * voters) === 0) known.cache.invalidate(route)
+  if (route.missed()) known.cache.invalidate(route)
   return wait('noLeader', reason)
 }
 

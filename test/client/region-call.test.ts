@@ -212,6 +212,18 @@ t.test('a dead leader: other stores are asked, the new leader is found soon afte
   t.same(cluster.asked(), [2])
 })
 
+t.test('a region known with one replica only: when that dies, PD names the others', async t => {
+  const { cluster, env, raw } = await warm(new FakeCluster([makeRegion(1, '', '', 1, [1])]))
+  cluster.reshape([makeRegion(1, '', '')], true) // Stores let raw requests pass whose confVer is old.
+  t.equal(text(await env.settle(raw.get('k'))), 'v', 'the old leader goes on serving: nobody tells us of the others')
+  t.same(cluster.pdAsked, [])
+  cluster.dead.add(1)
+  cluster.leaders.set(1, 2)
+  await env.settle(raw.put('k', 'w'))
+  t.equal(text(await env.settle(raw.get('k'))), 'w')
+  t.ok(cluster.pdAsked.includes('getRegion'))
+})
+
 t.test('PD down: warm routes go on, cold ones say who is missing', async t => {
   const { cluster, env, raw } = await warm(one(), 1000)
   cluster.isPdDown = true
