@@ -41,8 +41,9 @@ export async function runStartup(options: BenchOptions, context: RunContext): Pr
   if (options.vs === 'etcd') results.push(await etcdStartup(join(folder, `etcd-${process.pid}`), options.rounds, context.signal))
   const heads = ['system', 'regions', 'cold start, ms', 'on 3 stores, ms', 'after kill of all, ms', 'process', 'idle RSS MiB', 'idle CPU %']
   const rows = results.flatMap(one => one.idle.map((idle, at) => [
-    at === 0 ? one.system : '', at > 0 ? '' : one.system === 'karst' ? String(options.regions) : '–', at > 0 ? '' : median(one.coldMs).toFixed(0),
-    at > 0 ? '' : median(one.replicatedMs).toFixed(0), at > 0 ? '' : median(one.warmMs).toFixed(0), idle.process, idle.residentMib.toFixed(0), idle.cpuPercent.toFixed(2),
+    ...at > 0 ? ['', '', '', '', ''] : [one.system, one.system === 'karst' ? String(options.regions) : '–',
+      ...[one.coldMs, one.replicatedMs, one.warmMs].map(list => median(list).toFixed(0))],
+    idle.process, idle.residentMib.toFixed(0), idle.cpuPercent.toFixed(2),
   ]))
   const left = new Set(['system', 'process'])
   context.print(asTable(heads, rows, left))
