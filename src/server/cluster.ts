@@ -8,12 +8,10 @@ import type { Connection } from './connection.js'
 import { noLog } from './logging.js'
 import type { LogSink } from './logging.js'
 import { loopbackPorts } from './loopback-ports.js'
-import { startPd } from './pd-member.js'
-import type { PdProcess } from './pd-member.js'
+import { PdProcess } from './pd-member.js'
 import { untilSettled } from './settled.js'
 import { MemoryLogDisk, MemoryStoreDisk, openLogOnDisk, openStoreOnDisk } from './storage.js'
-import { startStore } from './store-node.js'
-import type { StoreNode } from './store-node.js'
+import { StoreNode } from './store-node.js'
 
 export interface ClusterOptions {
   /** Default 3. */
@@ -214,13 +212,19 @@ class StoreSlot implements ClusterStore {
       },
     })
     const settings = storeSettings(values)
-    const node = await startStore({
+    const node: StoreNode = new StoreNode({
       name: this.name, settings, log, config: () => values.all(),
       openStorage: async (env, onDiskError) => this.folder === undefined ? this.#disk.open(env)
         : await openStoreOnDisk(settings.dataDir, settings, onDiskError),
       onFatal: error => { if (this.#node === node) onFatal(this.name, error) },
     })
     this.#node = node
+    try {
+      await node.start()
+    } catch (error) {
+      if (this.#node === node) this.#node = undefined
+      throw error
+    }
   }
 
   async stop(handOverMs?: number): Promise<void> {
@@ -260,12 +264,18 @@ class PdSlot {
     })
     const settings = pdSettings(values)
     this.maxReplicas = settings.config.maxReplicas ?? 1
-    const node = await startPd({
+    const node: PdProcess = new PdProcess({
       settings, log, config: () => values.all(),
       openStorage: async env => this.folder === undefined ? this.#disk.open(env) : await openLogOnDisk('pd', settings.dataDir, {}),
       onFatal: error => { if (this.node === node) onFatal(this.name, error) },
     })
     this.node = node
+    try {
+      await node.start()
+    } catch (error) {
+      if (this.node === node) this.node = undefined
+      throw error
+    }
   }
 
   async stop(handOverMs?: number): Promise<void> {

@@ -1,3 +1,4 @@
+import { ignore } from '../common/assert.js'
 import type { Env } from '../common/env.js'
 import type { StoreId } from '../common/ids.js'
 import { memberIdOf, parseInitialCluster } from '../pd/config.js'
@@ -48,13 +49,6 @@ export interface PdFace {
 
 const handOverMsMax = 5_000
 
-/** @throws StartupError */
-export async function startPd(options: PdMemberOptions): Promise<PdProcess> {
-  const member = new PdProcess(options)
-  await member.start()
-  return member
-}
-
 /** One member of PD, put together: its folder and log, its sockets, its pages. */
 export class PdProcess implements PdFace {
   readonly #options: PdMemberOptions
@@ -67,6 +61,7 @@ export class PdProcess implements PdFace {
   #node: PdNode | undefined
   #servers: RpcServer[] = []
   #status: StatusServer | undefined
+  #starting: Promise<void> | undefined
   #stopping: Promise<void> | undefined
 
   constructor(options: PdMemberOptions) {
@@ -91,13 +86,18 @@ export class PdProcess implements PdFace {
   get statusAddress(): string { return this.#status?.address ?? '' }
   readonly config = (): unknown => this.#options.config?.() ?? {}
 
-  async start(): Promise<void> {
-    try {
-      await this.#assemble()
-    } catch (error) {
+  /** @throws StartupError; everything is closed again then */
+  start(): Promise<void> {
+    this.#starting = this.#assemble().catch(async (error: unknown) => {
       await this.#closers.run()
       throw error
-    }
+    })
+    return this.#starting
+  }
+
+  /** What was opened while somebody asked us to stop is closed by `start`. */
+  #goOn(): void {
+    if (this.#state === 'stopping') throw new StartupError('stopped', `${this.name} was stopped while it started`)
   }
 
   readonly #hello = (): Hello => ({ protocolVersion, clusterId: this.clusterId, role: 'pd', nodeId: this.memberId })
@@ -108,6 +108,7 @@ export class PdProcess implements PdFace {
     const configured = membersOf(settings)
     const storage = await this.#options.openStorage(env)
     this.#closers.add(() => storage.close())
+    this.#goOn()
     await claimPdIdentity(storage, { name: this.name, memberId: this.memberId, members: configured.map(member => member.name) })
     const door = new RpcDoor(pdRequests)
     for (const url of settings.clientUrls) await this.#listen(url, { handlers: door.handlers })
@@ -115,6 +116,7 @@ export class PdProcess implements PdFace {
       const onRaft = (envelope: RaftEnvelope): void => { this.#node?.onRaft(envelope) }
       for (const url of settings.peerUrls) await this.#listen(url, { handlers: {}, onRaft })
     }
+    this.#goOn()
     const members = configured.map(member => member.memberId !== this.memberId ? member
       : { ...member, clientUrls: this.clientAddresses.map(address => `http://${address}`) })
     const links = createRaftLinks({
@@ -127,6 +129,7 @@ export class PdProcess implements PdFace {
     })
     this.#node = node
     await this.#openStatus(configured.length, () => links.metrics())
+    this.#goOn()
     node.start()
     door.open(node.server.handlers)
     this.#state = 'serving'
@@ -169,10 +172,12 @@ export class PdProcess implements PdFace {
   }
 
   async #stop(handOverMs: number): Promise<void> {
+    const isUp = this.#state === 'serving'
     this.#state = 'stopping'
+    if (!isUp) await this.#starting?.catch((error: unknown) => { ignore(error, 'start() tells its caller') })
     const node = this.#node
     this.env.log('info', 'pd.stopping', { member: this.name })
-    if (node !== undefined) await new Promise<void>(resolve => { node.stop(handOverMs, resolve) })
+    if (isUp && node !== undefined) await new Promise<void>(resolve => { node.stop(handOverMs, resolve) })
     this.env.log('info', 'pd.stopped', { member: this.name })
     await this.#closers.run()
   }

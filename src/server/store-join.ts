@@ -121,7 +121,7 @@ class Join {
       try {
         return await call()
       } catch (error) {
-        if (signal.aborted) throw new StartupError('pdUnavailable', 'stopped while it waited for PD', { cause: error })
+        if (signal.aborted) throw new StartupError('stopped', 'stopped while it waited for PD', { cause: error })
         if (!(error instanceof PdUnavailableError)) throw error
         const nowMs = env.clock.monotonicMs()
         if (nowMs - saidAtMs < logAgainMs) continue

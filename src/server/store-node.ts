@@ -1,3 +1,4 @@
+import { ignore } from '../common/assert.js'
 import type { Env } from '../common/env.js'
 import type { RegionId, StoreId } from '../common/ids.js'
 import { createPdClient } from '../client/pd-client.js'
@@ -68,13 +69,6 @@ export interface StoreFace {
 const pdDeadlineMs = 3_000
 const diskSpaceMs = 1_000
 
-/** @throws StartupError */
-export async function startStore(options: StoreNodeOptions): Promise<StoreNode> {
-  const node = new StoreNode(options)
-  await node.start()
-  return node
-}
-
 /** One store, put together: its folder, log and engine, its sockets, its place in the cluster, its pages. */
 export class StoreNode implements StoreFace {
   readonly #options: StoreNodeOptions
@@ -95,6 +89,7 @@ export class StoreNode implements StoreFace {
   #adapter: StorePdAdapter | undefined
   #pdHeardAtMs = Number.NEGATIVE_INFINITY
   #space = { atMs: Number.NEGATIVE_INFINITY, capacityBytes: 0, availableBytes: 0 }
+  #starting: Promise<void> | undefined
   #stopping: Promise<void> | undefined
 
   constructor(options: StoreNodeOptions) {
@@ -126,13 +121,18 @@ export class StoreNode implements StoreFace {
   }
   readonly config = (): unknown => this.#options.config?.() ?? {}
 
-  async start(): Promise<void> {
-    try {
-      await this.#assemble()
-    } catch (error) {
+  /** @throws StartupError; everything is closed again then */
+  start(): Promise<void> {
+    this.#starting = this.#assemble().catch(async (error: unknown) => {
       await this.#closers.run()
       throw error
-    }
+    })
+    return this.#starting
+  }
+
+  /** What was opened while somebody asked us to stop is closed by `start`. */
+  #goOn(): void {
+    if (this.#wait.signal.aborted) throw new StartupError('stopped', `${this.name} was stopped while it started`)
   }
 
   readonly #hello = (): Hello =>
@@ -143,10 +143,12 @@ export class StoreNode implements StoreFace {
     const storage = await this.#options.openStorage(env, this.#options.onFatal)
     this.#closers.add(() => storage.close())
     this.#storage = storage
+    this.#goOn()
     const keeper = new IdentityKeeper(storage)
     keeper.load()
     storage.spool.sweep()
     await this.#listen()
+    this.#goOn()
     const pd = this.#openPd()
     const directory = new StoreDirectory({
       env, pd, openChannel: address => openChannel({ env, address, hello: this.#hello }),
@@ -155,6 +157,7 @@ export class StoreNode implements StoreFace {
     const { identity, firstRegion } = await joinCluster({
       env, pd, keeper, pdAddresses: this.settings.pdAddresses, metaOf: storeId => this.#meta(storeId), signal: this.#wait.signal,
     })
+    this.#goOn()
     this.#clusterId = identity.clusterId
     this.#storeId = identity.storeId
     const store = this.#createStore(identity.storeId, storage, pd, directory)
@@ -266,10 +269,12 @@ export class StoreNode implements StoreFace {
   }
 
   async #stop(handOverMs: number): Promise<void> {
-    this.#state = 'stopping'
     this.#wait.abort()
+    const isUp = this.#state === 'serving'
+    this.#state = 'stopping'
+    if (!isUp) await this.#starting?.catch((error: unknown) => { ignore(error, 'start() tells its caller') })
     const store = this.#store
-    if (store !== undefined) {
+    if (isUp && store !== undefined) {
       this.env.log('info', 'store.stopping', { leaders: store.stats().leaderCount, handOverMs })
       await new Promise<void>(resolve => { store.stop(handOverMs, resolve) })
     }
@@ -279,6 +284,7 @@ export class StoreNode implements StoreFace {
 
   /** Ends without a word, as SIGKILL would: for clusters inside one process. */
   abandon(): Promise<void> {
+    this.#wait.abort()
     this.#state = 'stopping'
     this.#closeEnv()
     this.#stopping ??= this.#closers.run()
