@@ -8,7 +8,7 @@ import { openChannel } from '../../src/transport/rpc-channel.js'
 import { listenRpc } from '../../src/transport/rpc-server.js'
 import type { RaftEnvelope } from '../../src/wire/messages.js'
 import { appendEnvelope, context, envelopes } from '../wire/samples.js'
-import { hello, realNode, until } from './real.js'
+import { hello, realNode, until, waitMs } from './real.js'
 
 const timeoutMs = 5_000
 const echo: RpcHandlers = { RawGet: (request, respond) => respond(ok({ value: request.key })) }
@@ -107,4 +107,49 @@ t.test('raft goes over and comes in order; both ends of a link learn of its deat
   t.same(events, ['up 2', 'down 2', 'up 2'])
   links.close()
   rpc.close()
+})
+
+t.test('the network itself: messages of every length class, many at once, in order, both ways; drained; closed with a word', async t => {
+  const left = realNode('left')
+  const right = realNode('right')
+  t.teardown(() => { left.close(); right.close() })
+  const lengths = [0, 1, 125, 126, 127, 65_535, 65_536, 1 << 20, 17 << 20, 3]
+  const listener = await right.env.network.listen('127.0.0.1:0', connection => ({
+    onMessage: bytes => { connection.send(bytes) },
+    onClose: () => undefined,
+  }))
+  const got: { readonly length: number; readonly sum: number }[] = []
+  const log: string[] = []
+  const connection = left.env.network.dial(listener.address, {
+    onOpen: () => { log.push('open') },
+    onMessage: bytes => { got.push({ length: bytes.length, sum: (bytes[0] ?? 0) + (bytes.at(-1) ?? 0) }) },
+    onDrain: () => { log.push('drain') },
+    onClose: reason => { log.push(`closed: ${reason}`) },
+  })
+  t.equal(connection.send(new Uint8Array(1)), false, 'not before it is open')
+  await until('open', () => log.includes('open'))
+  const reused = new Uint8Array(17 << 20)
+  for (const [i, length] of lengths.entries()) {
+    reused.fill(i + 1)
+    t.ok(connection.send(reused.subarray(0, length)))
+  }
+  t.ok(connection.bufferedBytes() > 0)
+  await until('all echoed', () => got.length === lengths.length)
+  t.same(got, lengths.map((length, i) => ({ length, sum: length === 0 ? 0 : 2 * (i + 1) })))
+  t.equal(connection.bufferedBytes(), 0)
+  t.ok(log.includes('drain'))
+  connection.close('enough')
+  connection.close('again')
+  t.equal(connection.send(new Uint8Array(1)), false)
+  t.notOk(log.some(line => line.startsWith('closed')), 'not from inside close')
+  await until('closed', () => log.some(line => line.startsWith('closed')))
+  await waitMs(20)
+  t.same(log.filter(line => line.startsWith('closed')), ['closed: enough'])
+  for (const address of ['127.0.0.1:1', 'nowhere.invalid:80', 'nonsense']) {
+    const ends: string[] = []
+    left.env.network.dial(address, { onMessage: () => undefined, onClose: reason => { ends.push(reason) } })
+    t.same(ends, [], 'a dial never ends at once')
+    await until(`no ${address}`, () => ends.length > 0)
+    t.ok(ends.length === 1 && ends[0] !== '', address)
+  }
 })
