@@ -1,5 +1,5 @@
 import { logIndex } from '../common/ids.js'
-import type { LogIndex, RegionId } from '../common/ids.js'
+import type { LogIndex, PeerId, RegionId } from '../common/ids.js'
 import { Cf } from '../engine/api.js'
 import type { LogBatch } from '../engine/api.js'
 import { storeLimits } from './config.js'
@@ -72,12 +72,17 @@ export class LogGc {
     if (!peer.isLeader) return persisted - keep
     let match = persisted
     for (const one of peer.node.status().progress.values()) {
-      if (pins === 'for the living' && !one.recentActive) continue
+      if (pins === 'for the living' && one.state !== 'snapshot' && this.#isSilent(peer, one.id)) continue
       // One that gets a snapshot goes on behind it.
       const needs: LogIndex = one.state === 'snapshot' ? one.pendingSnapshot : one.match
       match = Math.min(match, needs)
     }
     return match
+  }
+
+  #isSilent(peer: Peer, id: PeerId): boolean {
+    const heard = peer.heardFrom.get(id)
+    return heard !== undefined && this.#shared.env.clock.monotonicMs() - heard > storeLimits.peerDownMs
   }
 
   /** A quiet engine is flushed in time, so that no region pins the log; a long log makes it flush at once. */

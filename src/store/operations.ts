@@ -145,8 +145,10 @@ export class Operations {
     // A leader that has not applied an entry of its own may tell of a shape that is long gone.
     if (peer.isRemoved || !peer.isLeader || region === undefined || state?.appliedTerm !== peer.node.term) return undefined
     const now = this.#shared.env.clock.monotonicMs()
+    const pendingPeers = peer.pendingPeers()
+    peer.hasPendingReplicas = pendingPeers.length > 0
     return {
-      region, leader: peer.self, term: peer.node.term, downPeers: peer.downPeers(now), pendingPeers: peer.pendingPeers(),
+      region, leader: peer.self, term: peer.node.term, downPeers: peer.downPeers(now), pendingPeers,
       approximateBytes: Math.round(this.#shared.engine.approximateBytes(Cf.Default, region.startKey, region.endKey)), approximateKeys: 0,
     }
   }

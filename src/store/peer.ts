@@ -54,8 +54,11 @@ export class Peer {
   readonly lease = new Lease()
   state: ReplicaState | undefined
   queue: QueuedWrite[] = []
-  /** A raft snapshot is being written: its Ready is not complete, no other may be taken. */
+  /** A raft snapshot is being written: log writes that raft asked for since wait in `held`, in order. */
   isInstalling = false
+  readonly held: { readonly asked: Message; readonly mustSync: boolean }[] = []
+  /** PD was told of replicas that are not caught up; it waits to hear that they are. */
+  hasPendingReplicas = false
   isRemoved = false
   /** Ticks until a campaign that does not wait for the election timeout; undefined: no hurry. */
   hurryTicks: number | undefined
@@ -105,8 +108,10 @@ export class Peer {
     const voters = this.region?.peers.filter(peer => peer.role === 'voter')
     return voters?.length === 1 && voters[0]?.peerId === this.peerId
   }
-  get hasWork(): boolean { return !this.isRemoved && (this.queue.length > 0 || this.rounds.hasQueued || this.canTakeReady) }
-  get canTakeReady(): boolean { return !this.isInstalling && this.node.hasReady() }
+  get hasWork(): boolean {
+    if (this.isRemoved) return false
+    return this.queue.length > 0 || this.rounds.hasQueued || this.node.hasReady() || (this.held.length > 0 && !this.isInstalling)
+  }
   get hardState(): HardState { return { term: this.node.term, vote: this.node.vote, commit: this.node.committed } }
 
   peerRef(id: PeerId): PeerRef | undefined {
@@ -131,7 +136,6 @@ export class Peer {
   // --- time ---------------------------------------------------------------------------------------------------------
 
   tick(): void {
-    if (this.isInstalling) return
     this.node.tick()
     this.#hurry()
     const now = this.#context.env.clock.monotonicMs()

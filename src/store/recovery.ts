@@ -70,6 +70,7 @@ export class Recovery {
       if (record.state === 'applying') this.#settleSnapshot(id, record)
       else if (record.state === 'initial' && !this.#states.has(id)) this.#refound(id, record.region)
     }
+    for (const state of this.#states.values()) this.#bearLog(state)
     const queue = [...this.#states.values()]
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) this.#replay(next, queue)
     this.#shared.applier.flush()
@@ -135,6 +136,22 @@ export class Recovery {
     writeNewRegion(writer, region)
     this.#shared.engine.write(writer.finish())
     this.#states.set(id, { region, appliedIndex: initialApplied.index, appliedTerm: initialApplied.term })
+  }
+
+  /**
+   * The engine may have flushed a split before the log synced the first records of its child: they were never promised to
+   * anybody, so they are written again.
+   */
+  #bearLog({ region, appliedIndex }: ReplicaState): void {
+    const { log, deps } = this.#shared
+    const self = peerOnStore(region, deps.storeId)
+    const isDead = this.#records.get(region.regionId)?.state === 'tombstone'
+    const isBorn = (log.region(region.regionId)?.lastIndex ?? 0) >= initialApplied.index
+    if (self === undefined || isDead || isBorn || appliedIndex !== initialApplied.index) return
+    const batch = log.batch()
+    birthHardState(log, batch, region, self.peerId)
+    log.append(batch, true, () => {})
+    this.#records.set(region.regionId, { state: 'created', peerId: self.peerId })
   }
 
   #replay(state: ReplicaState, queue: ReplicaState[]): void {

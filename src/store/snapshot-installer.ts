@@ -24,7 +24,8 @@ export interface InstallEvents {
  *   3 engine: rows …, then region and apply state  6 acknowledge
  *
  * Found after a crash: before 2, the old state; between 2 and 4, no state: the range is wiped and another snapshot comes;
- * after 4, the new state, and the log is reset again (recovery.ts). The peer takes no Ready meanwhile.
+ * after 4, the new state, and the log is reset again (recovery.ts). What raft
+ * asks to be written meanwhile waits; its other messages leave, so that the leader knows that this peer lives.
  */
 export class SnapshotInstaller {
   readonly #shared: StoreShared

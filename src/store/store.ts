@@ -147,6 +147,8 @@ class Store implements StoreApi {
   #tick(): void {
     for (const peer of this.#shared.peers.values()) {
       peer.tick()
+      // A replica has caught up: PD's next step waits for that.
+      if (peer.hasPendingReplicas && peer.isLeader && peer.pendingPeers().length === 0) this.#operations.changed(peer)
       if (peer.hasWork) this.#turn.markDirty(peer)
     }
   }

@@ -1,8 +1,9 @@
 import type { ServerError } from '../common/errors.js'
+import { logIndex } from '../common/ids.js'
 import type { LogBatch } from '../engine/api.js'
 import { localAppendThread, localApplyThread } from '../raft/message.js'
 import { EntryType, MessageType } from '../raft/types.js'
-import type { Entry, Message } from '../raft/types.js'
+import type { Entry, HardState, Message } from '../raft/types.js'
 import type { Ready } from '../raft/raw-node.js'
 import type { Applied } from './applier.js'
 import { EntryKind } from './entry.js'
@@ -112,7 +113,11 @@ export class Turn {
   #gather(peer: Peer, work: Gathered): void {
     if (peer.queue.length > 0) peer.proposeQueued(this.#answers)
     if (peer.rounds.hasQueued) this.#startReads(peer)
-    if (!peer.canTakeReady) return
+    while (peer.held.length > 0 && !peer.isInstalling) {
+      const { asked, mustSync } = peer.held.shift()!
+      this.#store(peer, asked, mustSync, work)
+    }
+    if (!peer.node.hasReady()) return
     const ready = peer.node.ready()
     if (ready.softState !== undefined) this.#events.onRole(peer)
     if (ready.readStates.length > 0) peer.onReadStates(ready)
@@ -139,6 +144,10 @@ export class Turn {
 
   /** A commit index that moved needs no write of its own: it goes with the next, or before what follows from it. */
   #store(peer: Peer, asked: Message, mustSync: boolean, work: Gathered): void {
+    if (peer.isInstalling) {
+      peer.held.push({ asked, mustSync })
+      return
+    }
     if (asked.snapshot !== undefined) {
       this.#events.onInstall(peer, asked)
       return
@@ -146,7 +155,7 @@ export class Turn {
     if (asked.term !== 0) peer.commitUnsaved = true
     if (asked.entries.length > 0) work.batch.entries(peer.regionId, asked.entries)
     if (mustSync) {
-      if (peer.commitUnsaved) work.batch.hardState(peer.regionId, peer.hardState)
+      if (peer.commitUnsaved) work.batch.hardState(peer.regionId, this.#hardState(peer, asked))
       peer.commitUnsaved = false
       peer.syncsPending++
       work.sync = true
@@ -162,6 +171,14 @@ export class Turn {
     } else {
       work.now.push({ peer, messages: asked.responses })
     }
+  }
+
+  /** What was held may be behind what the node knows by now; a commit index is never written before its entry. */
+  #hardState(peer: Peer, { entries }: Message): HardState {
+    const { hardState } = peer
+    if (peer.held.length === 0) return hardState
+    const last = entries[entries.length - 1]?.index ?? this.#shared.log.region(peer.regionId)?.lastIndex ?? logIndex(0)
+    return { ...hardState, commit: logIndex(Math.min(hardState.commit, last)) }
   }
 
   #append(work: Gathered): void {

@@ -50,6 +50,8 @@ export class StoreCluster implements Pick<StorePd, 'askSplit'> {
     const peers = Array.from({ length: voters }, (_, at) => ({ peerId: peerId(at + 11), storeId: storeId(at + 1), role: 'voter' as const }))
     const region: Region = { regionId: regionId(1), startKey: emptyBytes, endKey: emptyBytes, epoch: { confVer: 1, version: 1 }, peers }
     for (const machine of this.machines) this.start(machine, machine.id <= voters ? region : undefined)
+    // A store that forgot that it is a voter would be another one's disk.
+    this.world.runFor(10)
     return region
   }
 
