@@ -1,12 +1,18 @@
 import { ignore } from '../common/assert.js'
 import type { Env } from '../common/env.js'
-import type { RegionId } from '../common/ids.js'
+import type { RegionId, StoreId } from '../common/ids.js'
 import type { Region } from '../common/region.js'
 import { PdRefusedError } from '../pd/api.js'
 import type { PdClient } from '../pd/api.js'
 import type { StorePd } from '../store/api.js'
 import type { Operator, RegionBeat, SplitIds, StoreMeta, StoreStats } from '../wire/messages.js'
 
+/**
+ * A cluster that starts comes together store by store: for so long after its own start a store asks often who else is there,
+ * and tells PD of its regions again when somebody is new, since PD only speaks when it is asked.
+ */
+const youngMs = 5_000
+const youngBeatMs = 150
 /** One request carries at most this many region heartbeats. */
 const beatsPerRequestMax = 256
 
@@ -39,6 +45,9 @@ export class StorePdAdapter implements StorePd {
   #beatsDone: ((operators: readonly Operator[]) => void)[] = []
   #isBeating = false
   #stats: StoreStats | undefined
+  #lastStats: StoreStats | undefined
+  #known = new Set<StoreId>()
+  #bornAtMs: number | undefined
   #isReporting = false
   #isClosed = false
 
@@ -55,7 +64,10 @@ export class StorePdAdapter implements StorePd {
   }
 
   /** PD has a leader again, which may know nothing of regions: it hears of all of ours, before their clocks say so. */
-  onLeaderFound(): void {
+  onLeaderFound(): void { this.#repeatBeats() }
+
+  #repeatBeats(): void {
+    if (this.#isClosed) return
     const oldestMs = this.#options.env.clock.monotonicMs() - this.#options.beatMsMax
     for (const [regionId, { beat, atMs }] of this.#latest) {
       if (atMs < oldestMs) this.#latest.delete(regionId)
@@ -114,15 +126,35 @@ export class StorePdAdapter implements StorePd {
   }
 
   storeHeartbeat(stats: StoreStats): void {
-    this.#stats = stats
+    this.#stats = this.#lastStats = stats
+    if (this.#bornAtMs === undefined) {
+      this.#bornAtMs = this.#options.env.clock.monotonicMs()
+      this.#whileYoung()
+    }
     if (this.#isReporting || this.#isClosed) return
     this.#isReporting = true
     this.#stats = undefined
     this.#ask('StoreHeartbeat', this.#pd.storeHeartbeat(stats), stores => {
       this.#isReporting = false
-      if (stores !== undefined) this.#options.onStores(stores)
+      if (stores !== undefined) this.#learn(stores)
       const newer = this.#stats
       if (newer !== undefined) this.storeHeartbeat(newer)
+    })
+  }
+
+  #learn(stores: readonly StoreMeta[]): void {
+    this.#options.onStores(stores)
+    const isAnyNew = this.#known.size > 0 && stores.some(store => store.state === 'up' && !this.#known.has(store.storeId))
+    this.#known = new Set(stores.filter(store => store.state === 'up').map(store => store.storeId))
+    if (isAnyNew) this.#repeatBeats()
+  }
+
+  #whileYoung(): void {
+    const { env } = this.#options
+    if (this.#isClosed || env.clock.monotonicMs() - (this.#bornAtMs ?? 0) > youngMs) return
+    env.setTimer(youngBeatMs, () => {
+      if (this.#lastStats !== undefined) this.storeHeartbeat(this.#lastStats)
+      this.#whileYoung()
     })
   }
 
