@@ -10,6 +10,8 @@ import { helloMismatch } from './handshake.js'
 import { transportLimits } from './limits.js'
 
 export interface LinkOwner {
+  /** Is this whom we meant? @returns why not */
+  refuses(theirs: Hello): string | undefined
   /** Both have said Hello. */
   onReady(): void
   /** A frame that is not the link's own business; its bytes are owned. @returns the damage found in it */
@@ -108,7 +110,7 @@ export class Link implements ConnectionHandler {
     if (this.#state !== 'greeting') return { kind: 'UnknownKind', frameKind: frame.kind }
     const hello = this.#decoder.decodeHello(frame)
     if (!hello.ok) return hello.error
-    const mismatch = helloMismatch(this.#hello, hello.value)
+    const mismatch = helloMismatch(this.#hello, hello.value) ?? this.#owner.refuses(hello.value)
     if (mismatch !== undefined) {
       this.#protocolError(mismatch)
       return undefined

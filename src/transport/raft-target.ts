@@ -110,6 +110,11 @@ export class RaftTarget implements LinkOwner {
 
   // ---- LinkOwner
 
+  /** Its address may have passed to another store. */
+  refuses(theirs: Hello): string | undefined {
+    return theirs.role === 'store' && theirs.nodeId !== this.to ? `this is store ${theirs.nodeId}, not ${this.to}` : undefined
+  }
+
   onReady(): void {
     this.#parts.counters.add(linkUps)
     this.#parts.onUp(this.to)

@@ -117,6 +117,9 @@ class Channel implements RpcChannel, LinkOwner {
 
   // ---- LinkOwner
 
+  /** Who answers at the address will do: requests name their region, and a wrong store says so. */
+  refuses(_theirs: Hello): undefined { return undefined }
+
   onReady(): void {
     for (const call of this.#calls.values()) {
       if (call.frame === undefined) continue

@@ -1,4 +1,4 @@
-import type { Env, Listener } from '../common/env.js'
+import type { Env, Listener, LogFields } from '../common/env.js'
 import { frameErrorKinds } from '../wire/frame.js'
 import type { Hello, RaftEnvelope } from '../wire/messages.js'
 import type { RpcHandlers } from './api.js'
@@ -38,6 +38,8 @@ const counterNames = [
   'transport_cancelled_requests_total', 'transport_received_bytes_total', 'transport_sent_bytes_total',
 ]
 
+const warningMsMin = 1_000
+
 class Server implements RpcServer {
   readonly #env: Env
   readonly #parts: ServerParts
@@ -46,12 +48,15 @@ class Server implements RpcServer {
   #dirty: ServerConnection[] = []
   #listener: Listener | undefined
   #isClosed = false
+  #warnedAtMs = -Infinity
+  #unsaid = 0
 
   constructor(options: RpcServerOptions) {
     this.#env = options.env
     this.#parts = {
       env: options.env, hello: options.hello, handlers: options.handlers, onRaft: options.onRaft,
       counters: this.#counters,
+      warn: (event, fields) => this.#warn(event, fields),
       onDirty: connection => this.#onDirty(connection),
       onClosed: connection => { this.#connections.delete(connection) },
     }
@@ -85,9 +90,24 @@ class Server implements RpcServer {
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
-    this.#listener?.close()
-    for (const connection of this.#connections) connection.close('the server is closed')
+    for (const connection of this.#connections) {
+      connection.flush()
+      connection.close('the server is closed')
+    }
     this.#connections.clear()
+    this.#listener?.close()
+  }
+
+  /** Strangers may send damage as fast as they like; the log takes a line a second, and counters take the rest. */
+  #warn(event: string, fields: LogFields): void {
+    const nowMs = this.#env.clock.monotonicMs()
+    if (nowMs - this.#warnedAtMs < warningMsMin) {
+      this.#unsaid++
+      return
+    }
+    this.#env.log('warn', event, this.#unsaid === 0 ? fields : { ...fields, unsaid: this.#unsaid })
+    this.#warnedAtMs = nowMs
+    this.#unsaid = 0
   }
 
   /** One deferred call for all connections that have something to say this turn. */

@@ -1,6 +1,6 @@
 import { assert } from '../common/assert.js'
 import { copyBytes } from '../common/bytes.js'
-import type { Connection, ConnectionHandler, Env, Timer } from '../common/env.js'
+import type { Connection, ConnectionHandler, Env, LogFields, Timer } from '../common/env.js'
 import { err, ok } from '../common/result.js'
 import {
   FrameDecoder, encodeErrorOfKind, encodeHello, encodeProtocolError, encodeResponse, rpcNameOf,
@@ -21,6 +21,7 @@ export interface ServerParts {
   readonly handlers: RpcHandlers
   readonly onRaft: ((envelope: RaftEnvelope) => void) | undefined
   readonly counters: Counters
+  readonly warn: (event: string, fields: LogFields) => void
   /** Something was written; flush() is due at the end of the turn. */
   readonly onDirty: (connection: ServerConnection) => void
   readonly onClosed: (connection: ServerConnection) => void
@@ -221,14 +222,14 @@ export class ServerConnection implements ConnectionHandler {
   #onProtocolError(frame: FrameReader): FrameError | undefined {
     const said = this.#decoder.decodeProtocolError(frame)
     if (!said.ok) return said.error
-    this.#parts.env.log('warn', 'transport.refused', { remote: this.#connection.remote, reason: said.value.reason })
+    this.#parts.warn('transport.refused', { remote: this.#connection.remote, reason: said.value.reason })
     this.close('refused by the other side')
     return undefined
   }
 
   #protocolError(reason: string): void {
     if (this.#isClosed) return
-    this.#parts.env.log('warn', 'transport.damaged', { remote: this.#connection.remote, reason })
+    this.#parts.warn('transport.damaged', { remote: this.#connection.remote, reason })
     this.flush()
     const w = new FrameWriter()
     encodeProtocolError(reason, w)
@@ -238,7 +239,7 @@ export class ServerConnection implements ConnectionHandler {
 
   #dropSlow(): void {
     this.#parts.counters.add('transport_slow_clients_total')
-    this.#parts.env.log('warn', 'transport.slow-client', {
+    this.#parts.warn('transport.slow-client', {
       remote: this.#connection.remote, unreadBytes: this.#connection.bufferedBytes(),
     })
     this.close('answers are not read')

@@ -74,6 +74,23 @@ t.test('a port that is taken, a host that is not ours and text that is no addres
   t.match(six.address, /^\[::1\]:\d+$/)
 })
 
+t.test('IPv6; and what was answered before the server closes still arrives', async t => {
+  const server = realNode('server')
+  const client = realNode('client')
+  t.teardown(() => { client.close(); server.close() })
+  const rpc = await listenRpc({
+    env: server.env, address: '[::1]:0', hello: () => hello('store', 1),
+    handlers: { RawGet: (request, respond) => {
+      respond(ok({ value: new Uint8Array(200_000) }))
+      if (request.key.length === 2) rpc.close()
+    } },
+  })
+  const channel = openChannel({ env: client.env, address: rpc.address, hello: () => hello('client') })
+  const results = await Promise.all(['a', 'b', 'cc'].map(key => channel.call('RawGet', { context, key: utf8(key) }, { timeoutMs })))
+  t.ok(results.every(result => result.answered))
+  channel.close()
+})
+
 t.test('raft goes over and comes in order; both ends of a link learn of its death', async t => {
   const left = realNode('store-1')
   const right = realNode('store-2')

@@ -43,9 +43,9 @@ class Setup {
     })
   }
 
-  async serve(address = home): Promise<this> {
+  async serve(address = home, nodeId = 2): Promise<this> {
     this.rpc = await listenRpc({
-      env: this.world.env('store-2'), address, hello: () => hello('store', 2), handlers: {},
+      env: this.world.env('store-2'), address, hello: () => hello('store', nodeId), handlers: {},
       onRaft: one => { this.got.push(one.epoch.confVer) },
     })
     return this
@@ -260,6 +260,19 @@ t.test('the address is asked at every dial', async t => {
   s.send(numbered(3))
   s.world.run(10)
   t.same(s.got, [2, 3])
+})
+
+t.test('an address that passed to another store gets nothing', async t => {
+  const s = await new Setup().serve(home, 3)
+  s.send(numbered(1))
+  s.world.run(10)
+  t.same(s.end().sent.map(describe), [['Hello'], ['ProtocolError: this is store 3, not 2']])
+  t.same(s.got, [])
+  t.same(s.events, [])
+  s.world.kill(home)
+  await s.serve()
+  s.world.run(200)
+  t.match(s.events, [/^up 2/], 'it is tried again')
 })
 
 t.test('nothing is overtaken or doubled, whatever breaks when', async t => {

@@ -122,6 +122,16 @@ t.test('every kind of damage ends its connection, is counted by kind and is nobo
   t.same(s.world.crashes, [])
 })
 
+t.test('a flood of damage is a line a second in the log', async t => {
+  const s = await new Setup().serve()
+  for (let i = 0; i < 300; i++) s.connect().say(utf8('no frame at all, just words'))
+  s.world.run(2_000)
+  const lines = s.env.log_.length
+  t.ok(lines >= 3 && lines <= 6, `${lines} lines in ${s.world.nowMs - 1_000} ms`)
+  t.match(s.env.log_[1], { level: 'warn', event: 'transport.damaged', fields: { remote: 'client', reason: /bad magic/, unsaid: Number } })
+  t.equal(s.damage('BadMagic'), 300)
+})
+
 t.test('good frames in front of a damaged one are served', async t => {
   const s = await new Setup().serve()
   const raw = s.connect()
