@@ -14,7 +14,7 @@ import { MemoryLogDisk, MemoryStoreDisk, openLogOnDisk, openStoreOnDisk } from '
 import { StoreNode } from './store-node.js'
 
 export interface ClusterOptions {
-  /** Default 3. */
+  /** Default 3. 0: PD alone. */
   readonly stores?: number
   /** Members of PD; default 1. */
   readonly pd?: number
@@ -123,7 +123,7 @@ class LocalCluster implements Cluster {
     }
     await Promise.all([
       ...this.#pd.map(slot => slot.start(this.#log, this.#onFatal)), ...this.#stores.map(slot => slot.start(this.#log, this.#onFatal))])
-    await this.settled(timeoutMs)
+    if (stores > 0) await this.settled(timeoutMs)
   }
 
   #folder(name: string): string | undefined {
