@@ -19,7 +19,7 @@ export function tickLeader(raft: Raft): void {
     // A transfer has one election timeout; then we lead on.
     raft.leadTransferee = noNode
   }
-  if (raft.role !== 'leader' || raft.heartbeatElapsed < raft.config.heartbeatTicks) return
+  if (raft.role !== 'leader' || raft.heartbeatElapsed < raft.heartbeatTicks) return
   raft.heartbeatElapsed = 0
   broadcastHeartbeat(raft)
 }

@@ -88,6 +88,8 @@ export class Raft {
 
   electionElapsed = 0
   heartbeatElapsed = 0
+  /** As configured, unless the owner of a quiet leader asks for fewer. */
+  heartbeatTicks: number
   randomizedElectionTicks = 0
   /** Strict guard only: ticks for which (pre-)votes are still refused. */
   guardTicksLeft = 0
@@ -97,6 +99,7 @@ export class Raft {
     this.id = config.id
     this.config = config
     this.trace = config.trace
+    this.heartbeatTicks = config.heartbeatTicks
     this.leaseTicks = config.leaseTicks ?? config.electionTicks
     this.strictGuard = config.leaseTicks !== undefined || config.guardVotesAtStart === true
     this.maxUncommittedBytes = config.maxUncommittedEntriesSize || Infinity

@@ -195,6 +195,11 @@ export class RawNode {
     this.#raft.randomizedElectionTicks = ticks
   }
 
+  /** For who knows that this leader has nothing to say. Below electionTicks, and below leaseTicks to keep voters guarded. */
+  setHeartbeatTicks(ticks: number): void {
+    this.#raft.heartbeatTicks = ticks
+  }
+
   status(): Status { return statusOf(this.#raft) }
 
   /** Cheap; allocates nothing. */

@@ -72,6 +72,8 @@ export const storeLimits = {
   transferLagEntriesMax: 1024,
   /** A replica that is farther behind is reported as pending. */
   pendingLagEntries: 512,
+  /** A region without writes and reads for this long is quiet: no lease is kept for it, and it heartbeats less. */
+  quietMs: 1_000,
   /** Chunks of one snapshot on their way. */
   snapshotWindow: 4,
   snapshotStallMs: 30_000,

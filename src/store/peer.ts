@@ -74,6 +74,8 @@ export class Peer {
   readonly heardFrom = new Map<PeerId, number>()
   /** Who wrote to us, for answers before the region is known. */
   readonly strangers = new Map<PeerId, PeerRef>()
+  #seenIndex = logIndex(0)
+  #movedAtMs = -Infinity
   readonly #context: PeerContext
   readonly #bornAs: PeerRef
 
@@ -137,12 +139,19 @@ export class Peer {
 
   tick(): void {
     this.node.tick()
-    this.#hurry()
-    const now = this.#context.env.clock.monotonicMs()
-    if (this.isLeader && this.rounds.isEmpty && now - this.lastReadMs < 1_000 && this.node.leadTransferee === 0) {
-      const { config } = this.#context
-      if (!this.lease.isValid(this.node.term, now, config.leaseMs - 2 * config.tickMs)) this.askQuorum()
+    if (!this.isLeader) return this.#hurry()
+    const { env, config } = this.#context
+    const now = env.clock.monotonicMs()
+    const isRead = now - this.lastReadMs < storeLimits.quietMs
+    if (this.node.lastIndex !== this.#seenIndex) {
+      this.#seenIndex = this.node.lastIndex
+      this.#movedAtMs = now
     }
+    // A quiet region still keeps its voters from listening to others, with as few words as that takes.
+    const isQuiet = !isRead && now - this.#movedAtMs > storeLimits.quietMs && this.node.committed === this.node.lastIndex
+    this.node.setHeartbeatTicks(isQuiet ? Math.max(config.heartbeatTicks, config.leaseTicks - 2) : config.heartbeatTicks)
+    if (!isRead || !this.rounds.isEmpty || this.node.leadTransferee !== 0) return
+    if (!this.lease.isValid(this.node.term, now, config.leaseMs - 2 * config.tickMs)) this.askQuorum()
   }
 
   /** @param ticks dice for the first try, counted from the end of the vote guard */
