@@ -74,13 +74,13 @@ export class ClusterOracles {
     }
   }
 
-  /** What this peer would have after a crash; undefined: it is lost, or its store has another peer of the region now. */
+  /** What this peer would have after a crash; undefined: it is lost, or removed, and its store may have another one now. */
   #durableOf(regionId: RegionId, id: number): LogView | undefined {
     const storeId = this.#storeOf.get(id)
     const host = storeId === undefined ? undefined : this.view.hostOf(storeId)
     if (host === undefined) return undefined
     const record = decodeLogRecord(host.disk.durable.state(regionId, LogStateKind.Region))
-    return record !== undefined && record.peerId !== id ? undefined : host.disk.durable
+    return record !== undefined && (record.peerId !== id || record.state === 'tombstone') ? undefined : host.disk.durable
   }
 
   /** After each event. */
