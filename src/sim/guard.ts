@@ -3,7 +3,7 @@
  * an error with its stack instead of a run that cannot be replayed.
  */
 export class GlobalsGuard {
-  readonly #saved: [object, string, PropertyDescriptor][] = []
+  readonly #saved: [object, string, PropertyDescriptor | undefined][] = []
 
   get isUp(): boolean { return this.#saved.length > 0 }
 
@@ -11,7 +11,8 @@ export class GlobalsGuard {
     if (this.isUp) return
     for (const [owner, name] of leaks()) {
       const descriptor = Object.getOwnPropertyDescriptor(owner, name)
-      if (descriptor === undefined || descriptor.configurable !== true) continue
+      if (descriptor?.configurable === false) continue
+      // Without one it is inherited: a property of its own hides it.
       this.#saved.push([owner, name, descriptor])
       const trap = (): never => {
         throw new Error(`${name} inside a simulated run: it must come through Env`)
@@ -21,7 +22,10 @@ export class GlobalsGuard {
   }
 
   down(): void {
-    for (const [owner, name, descriptor] of this.#saved.splice(0)) Object.defineProperty(owner, name, descriptor)
+    for (const [owner, name, descriptor] of this.#saved.splice(0)) {
+      if (descriptor === undefined) Reflect.deleteProperty(owner, name)
+      else Object.defineProperty(owner, name, descriptor)
+    }
   }
 }
 

@@ -6,7 +6,7 @@ import type { Region } from '../../src/common/region.js'
 import { Cf } from '../../src/engine/api.js'
 import type { LogBatch } from '../../src/engine/api.js'
 import { BatchWriter } from '../../src/engine/batch-writer.js'
-import { OpBatch } from '../../src/engine/log-batch.js'
+import type { OpBatch } from '../../src/engine/log-batch.js'
 import { MemEngine } from '../../src/engine/mem-engine.js'
 import { MemRaftLog } from '../../src/engine/mem-raft-log.js'
 import { entry, message } from '../../src/raft/message.js'
@@ -20,6 +20,8 @@ import { checkPromise } from '../../src/sim/oracles/durability.js'
 import { checkCommitQuorum, checkElectionQuorum, checkHeartbeat } from '../../src/sim/oracles/quorum.js'
 import { RaftSafety } from '../../src/sim/oracles/raft-safety.js'
 import { applyKey, encodeApplyState, encodeRegion, regionKey } from '../../src/store/state-records.js'
+
+type Test = typeof t
 
 const region = regionId(1)
 const conf = (voters: number[], votersOutgoing: number[] = []): ConfState =>
@@ -55,7 +57,7 @@ function nodes(): [Node, Node] {
   return [new Node(safety, 'a'), new Node(safety, 'b')]
 }
 
-function breaks(t: Pick<typeof import('tap').default, 'equal' | 'fail'>, rule: string, run: () => void): void {
+function breaks(t: Pick<Test, 'equal' | 'fail'>, rule: string, run: () => void): void {
   try {
     run()
   } catch (error) {
