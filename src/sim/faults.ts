@@ -93,13 +93,15 @@ export interface FaultTargets {
 
 /** Strikes at drawn moments until it is stopped. Everything it breaks ends by itself, or by heal(). */
 export class Nemesis {
-  #isStopped = false
+  /** Until it starts, and again when it stops. */
+  #isStopped = true
   readonly counts = new Map<string, number>()
 
   constructor(readonly plan: FaultPlan, readonly targets: FaultTargets, readonly scheduler: Scheduler,
     readonly random: SimRandom, readonly note: (kind: string, detail: string) => void) {}
 
   start(): void {
+    this.#isStopped = false
     this.targets.links.quality = this.plan.links
     for (const node of this.targets.nodes) {
       const disk = this.targets.diskOf(node)

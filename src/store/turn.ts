@@ -163,8 +163,9 @@ export class Turn {
       return
     }
     if (asked.responses.length === 0) return
-    // Nothing is written, but what they promise may still be on its way to the disk.
-    const last = this.#syncing[this.#syncing.length - 1]
+    // Nothing is written, but what they promise may still be on its way to the disk, or go there with this very turn.
+    const isWriting = work.after[work.after.length - 1]?.peer === peer
+    const last = isWriting ? work.after : this.#syncing[this.#syncing.length - 1]
     if (peer.syncsPending > 0 && last !== undefined) {
       peer.syncsPending++
       last.push({ peer, messages: asked.responses })
@@ -274,8 +275,12 @@ export class Turn {
    */
   saveCommit(peer: Peer): void {
     const batch = this.#shared.log.batch()
-    batch.hardState(peer.regionId, peer.hardState)
-    peer.commitUnsaved = false
+    const { hardState } = peer
+    // What was committed with entries that this turn has not written yet: the log must never end before its commit index.
+    const last = this.#shared.log.region(peer.regionId)?.lastIndex ?? hardState.commit
+    const commit = hardState.commit < last ? hardState.commit : last
+    batch.hardState(peer.regionId, { ...hardState, commit })
+    peer.commitUnsaved = commit < hardState.commit
     this.#shared.log.append(batch, false, () => {})
   }
 
