@@ -29,7 +29,9 @@ Examples:
   karst ctl operator add add-learner --region 4 --store 5
   karst ctl store offline 3                         move its replicas away; 'up' takes it back
   karst ctl member
-  karst ctl tso`
+  karst ctl tso
+
+Exit codes: 0 done, 1 refused, not found or not well (status), 2 wrong usage.`
 
 export function register(program: Command): void {
   const ctl = program.command('ctl').description('Look at and steer a cluster').addHelpText('after', help)
