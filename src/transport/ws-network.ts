@@ -26,7 +26,7 @@ class WsNetwork implements Network {
     const place = parseAddress(address)
     if (place === undefined) throw new Error(`cannot listen on '${address}': an address is host:port, IPv6 in brackets`)
     for (let attempt = 1; ; attempt++) {
-      const port = await probe(place)
+      const port = await probe(place, this.#env.random)
       if (this.#isClosed) throw new Error(`cannot listen on ${address}: the network is closed`)
       const listener = new WsListener(this.#env, { host: place.host, port }, accept, () => { this.#listeners.delete(listener) })
       if (listener.listen()) {
