@@ -20,6 +20,10 @@ export interface RunContext {
   readonly isGiven: (option: keyof BenchOptions) => boolean
 }
 
+/** 128 + SIGINT, as shells have it. */
+const interrupted = 130
+const leaveMs = 5_000
+
 const specials: readonly Special[] = [
   { name: 'failover', about: 'a leader is killed: time to the next write', run: async (...of) => await (await import('./failover.js')).runFailover(...of) },
   { name: 'startup', about: 'PD and 3 stores from nothing to the first write; idle memory and CPU',
@@ -79,7 +83,7 @@ async function main(names: readonly string[], options: BenchOptions, command: Co
   if (options.pd && special) command.error(`error: ${special.name} starts and kills processes of its own: no --pd`, { exitCode: 2, code: 'karst.usage' })
   const stop = new AbortController()
   const onSignal = (): void => {
-    if (stop.signal.aborted) process.exit(130)
+    if (stop.signal.aborted) process.exit(interrupted)
     process.stderr.write('stopping; once more to leave at once\n')
     stop.abort()
   }
@@ -89,16 +93,24 @@ async function main(names: readonly string[], options: BenchOptions, command: Co
     isGiven: option => command.getOptionValueSource(option) !== 'default',
   }
   try {
-    if (special) await special.run(options, context)
-    else await (await import('./run.js')).runWorkloads(chosen, options, context)
-    if (stop.signal.aborted) process.exitCode = 130
+    const work = special ? special.run(options, context) : (await import('./run.js')).runWorkloads(chosen, options, context)
+    await Promise.race([work, leaveAfterAbort(stop.signal)])
+    if (stop.signal.aborted) process.exitCode = interrupted
   } catch (error) {
-    if (!(error instanceof BenchError)) throw error
-    process.stderr.write(`karst: ${error.message}\n`)
-    process.exitCode = stop.signal.aborted ? 130 : 1
+    // Whatever breaks while everything is being stopped is no news.
+    if (!stop.signal.aborted && !(error instanceof BenchError)) throw error
+    if (!stop.signal.aborted) process.stderr.write(`karst: ${(error as Error).message}\n`)
+    process.exitCode = stop.signal.aborted ? interrupted : 1
   } finally {
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
   }
+}
+
+/** Never resolves. After Ctrl-C the work has some seconds to end by itself; then we leave, and our processes and data with us. */
+function leaveAfterAbort(signal: AbortSignal): Promise<never> {
+  return new Promise(() => {
+    signal.addEventListener('abort', () => { setTimeout(() => process.exit(interrupted), leaveMs).unref() })
+  })
 }
 
 function workloadsOf(names: readonly string[], command: Command): Workload[] {

@@ -84,17 +84,19 @@ export class EtcdSystem implements System {
   async #h2load(cell: Cell, settings: RunSettings): Promise<LoadFigures> {
     const { url } = await this.cluster.leader()
     const folder = scratchFolder()
+    // It takes whole seconds only.
+    const seconds = Math.ceil(settings.seconds)
     try {
       const isPut = cell.work.name === 'put'
       const key = utf8(keyOf(42))
       const body = isPut ? etcdPut(key, new Uint8Array(settings.valueBytes).fill(0x61)) : etcdRange(key)
       writeFileSync(join(folder, 'body'), frame(body))
-      const args = ['-D', String(settings.seconds), '-c', '4', '-m', String(cell.inFlight / 4), '-t', '1', '-d', join(folder, 'body'),
+      const args = ['-D', String(seconds), '-c', '4', '-m', String(cell.inFlight / 4), '-t', '1', '-d', join(folder, 'body'),
         '-H', 'content-type: application/grpc', '-H', 'te: trailers', `--log-file=${join(folder, 'log')}`,
         `${url}/etcdserverpb.KV/${isPut ? 'Put' : 'Range'}`]
-      const output = await run('bash', ['-c', 'TIMEFORMAT="cpu %U %S"; { time h2load "$@"; } 2>&1', 'h2load', ...args], settings.seconds + 30,
+      const output = await run('bash', ['-c', 'TIMEFORMAT="cpu %U %S"; { time h2load "$@"; } 2>&1', 'h2load', ...args], seconds + 30,
         settings.signal)
-      return readH2load(output, readLog(join(folder, 'log')), settings.seconds)
+      return readH2load(output, readLog(join(folder, 'log')), seconds)
     } finally {
       rmSync(folder, { recursive: true, force: true })
     }

@@ -1,9 +1,9 @@
 import type { ChildProcess } from 'node:child_process'
-import { mkdirSync, rmSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { freePorts } from '../src/verify/free-ports.js'
 import { BenchError } from './figures.js'
-import { pause, startProcess, stopProcess } from './processes.js'
+import { pause, startProcess, stopProcess, temporaryFolder } from './processes.js'
 
 export interface EtcdNode {
   readonly name: string
@@ -23,7 +23,11 @@ const electionWaitMs = 15_000
  * default load meets: operations of a transaction, and the size of the database.
  */
 export class EtcdCluster {
-  private constructor(readonly folder: string, readonly nodes: readonly EtcdNode[], readonly launch: (at: number) => ChildProcess) {}
+  readonly #data: { remove(): void }
+
+  private constructor(readonly folder: string, readonly nodes: readonly EtcdNode[], readonly launch: (at: number) => ChildProcess) {
+    this.#data = temporaryFolder(folder)
+  }
 
   static async start(folder: string): Promise<EtcdCluster> {
     const ports = await freePorts(6)
@@ -73,7 +77,7 @@ export class EtcdCluster {
 
   async stop(): Promise<void> {
     await Promise.all(this.nodes.map(node => stopProcess(node.child)))
-    rmSync(this.folder, { recursive: true, force: true })
+    this.#data.remove()
   }
 }
 

@@ -1,4 +1,3 @@
-import { rmSync } from 'node:fs'
 import { engineKeyOf, wireKeyOfText } from '../src/rawkv/codec.js'
 import { emptyBytes, equalBytes } from '../src/common/bytes.js'
 import { regionCovers } from '../src/common/region.js'
@@ -7,7 +6,7 @@ import type { RequestContext } from '../src/wire/messages.js'
 import { openConnection, type Connection } from '../src/server/connection.js'
 import { noLog } from '../src/server/logging.js'
 import { BenchError } from './figures.js'
-import { pause } from './processes.js'
+import { pause, temporaryFolder } from './processes.js'
 
 export interface LeaderRoute {
   readonly address: string
@@ -35,8 +34,12 @@ export interface KarstOptions {
 
 /** The karst cluster under measurement: one of ours, or one that others run. */
 export class KarstCluster {
+  #data: { remove(): void } | undefined
+
   private constructor(readonly pd: readonly string[], readonly keyspace: number, readonly processes: ProcessCluster | undefined,
-    readonly connection: Connection) {}
+    readonly connection: Connection) {
+    if (processes) this.#data = temporaryFolder(processes.folder)
+  }
 
   /** Ready for writes when it resolves; rejects with BenchError when it does not get there. */
   static async open(options: KarstOptions): Promise<KarstCluster> {
@@ -49,7 +52,7 @@ export class KarstCluster {
     try {
       await cluster.ready()
     } catch (error) {
-      await cluster.stop({ keepsFolder: true })
+      await cluster.stop({ isUnused: true })
       throw error
     }
     return cluster
@@ -169,12 +172,12 @@ export class KarstCluster {
   }
 
   /** Ends processes that are ours and removes their data; of a cluster of others only our keys go. */
-  async stop(options: { readonly keepsFolder?: boolean } = {}): Promise<void> {
+  async stop({ isUnused = false } = {}): Promise<void> {
     const { processes } = this
-    if (processes === undefined && options.keepsFolder !== true) await this.connection.client.raw.deleteRange({ prefix: '' })
+    if (processes === undefined && !isUnused) await this.connection.client.raw.deleteRange({ prefix: '' })
     this.connection.close()
     if (processes === undefined) return
     await Promise.all([...processes.stores, processes.pd].map(node => processes.stop(node, stopMsMax)))
-    if (options.keepsFolder !== true) rmSync(processes.folder, { recursive: true, force: true })
+    this.#data?.remove()
   }
 }

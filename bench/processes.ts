@@ -1,11 +1,33 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { openSync, closeSync, readFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, rmSync } from 'node:fs'
+
+const running = new Set<ChildProcess>()
+const folders = new Set<string>()
+
+/** Children and data never outlive us. */
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
+})
+
+/** A folder that goes at the latest when we go. */
+export function temporaryFolder(path: string): { remove(): void } {
+  folders.add(path)
+  return {
+    remove: () => {
+      folders.delete(path)
+      rmSync(path, { recursive: true, force: true })
+    },
+  }
+}
 
 /** A child of ours whose output goes to a file. */
 export function startProcess(command: string, args: readonly string[], logPath: string,
   env?: Readonly<Record<string, string>>): ChildProcess {
   const log = openSync(logPath, 'a')
   const child = spawn(command, [...args], { stdio: ['ignore', log, log], env: { ...process.env, ...env } })
+  running.add(child)
+  child.on('exit', () => running.delete(child))
   child.on('error', error => { throw new Error(`${command} did not start: ${error.message}`) })
   closeSync(log)
   return child
