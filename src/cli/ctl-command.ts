@@ -22,11 +22,13 @@ Examples:
   karst ctl store                                   stores and how much each holds
   karst ctl region                                  regions, leaders, replicas
   karst ctl region --key hello                      the region of a key
-  karst ctl region --id 4
+  karst ctl region show 4                           what each of its replicas says
   karst ctl region split --key m                    cut the region of the key there
   karst ctl region split --region 4                 cut it in about two halves
   karst ctl region transfer-leader --region 4 --to-store 2
-  karst ctl operator add add-learner --region 4 --store 5
+  karst ctl region add-peer --region 4 --store 5
+  karst ctl region remove-peer --region 4 --store 2
+  karst ctl operator add promote-learner --region 4 --store 5
   karst ctl store offline 3                         move its replicas away; 'up' takes it back
   karst ctl member
   karst ctl tso
@@ -68,22 +70,37 @@ const storeJson = (store: StoreMeta): Record<string, unknown> => ({
 const labelsText = (labels: Readonly<Record<string, string>>): string =>
   Object.entries(labels).map(([name, value]) => `${name}=${value}`).join(',')
 
+const pingMsMax = 1_000
+
+/** Stores that do not answer us now; PD forgets nobody before half an hour of silence. */
+async function silentStores(connection: Connection, stores: readonly StoreMeta[]): Promise<ReadonlySet<number>> {
+  const asked = stores.filter(store => store.state !== 'tombstone')
+  const answers = await Promise.all(asked.map(store =>
+    connection.channel(store.address).call('Ping', { sentAtMs: 0 }, { timeoutMs: pingMsMax })))
+  return new Set(asked.filter((_store, at) => answers[at]?.answered !== true).map(store => store.storeId))
+}
+
+const stateText = (store: StoreMeta, silent: ReadonlySet<number>): string =>
+  `${store.state}${silent.has(store.storeId) ? ' (no answer)' : ''}`
+
 function addStatus(ctl: Command): void {
   ctl.command('status').description('one look: PD, stores, regions without a leader or with too few replicas')
     .action(async (_options: unknown, command: Command) => {
-      await onCluster(command, async ({ pd }, options) => {
+      await onCluster(command, async (connection, options) => {
+        const { pd } = connection
         const [members, stores, regions] = await Promise.all([pd.getMembers(), pd.getStores(), allRegions(pd)])
+        const silent = await silentStores(connection, stores)
         const leaderless = regions.filter(route => route.leader === undefined).length
-        const isWell = members.some(member => member.isLeader) && leaderless === 0 && regions.length > 0
+        const isWell = members.some(member => member.isLeader) && leaderless === 0 && regions.length > 0 && silent.size === 0
         const view = {
           clusterId: pd.clusterId.toString(), members: members.length, pdLeader: members.find(one => one.isLeader)?.name ?? null,
-          stores: stores.length, regions: regions.length, regionsWithoutLeader: leaderless,
+          stores: stores.length, storesWithoutAnswer: [...silent], regions: regions.length, regionsWithoutLeader: leaderless,
         }
         if (options.json) printJson(view)
         else {
           printTable(['cluster', view.clusterId], [
             ['PD', `${view.members} ${view.members === 1 ? 'member' : 'members'}, leader ${view.pdLeader ?? 'none'}`],
-            ['stores', stores.map(store => `${store.storeId} ${store.state}`).join(', ')],
+            ['stores', stores.map(store => `${store.storeId} ${stateText(store, silent)}`).join(', ')],
             ['regions', leaderless === 0 ? String(regions.length) : `${regions.length}, ${leaderless} without a leader`],
           ])
         }
@@ -108,18 +125,21 @@ export async function allRegions(pd: Connection['pd']): Promise<Awaited<ReturnTy
 function addStores(ctl: Command): void {
   const store = ctl.command('store').description('the stores; with an id, one of them').argument('[id]', 'store id', idOption)
     .action(async (id: number | undefined, _options: unknown, command: Command) => {
-      await onCluster(command, async ({ pd }, options) => {
+      await onCluster(command, async (connection, options) => {
+        const { pd } = connection
         const [all, regions] = await Promise.all([pd.getStores(), allRegions(pd)])
         const stores = all.filter(one => id === undefined || one.storeId === id)
         if (id !== undefined && stores.length === 0) throw new CommandError('NotFound', `there is no store ${id}`)
+        const silent = await silentStores(connection, stores)
         const rows = stores.map(one => ({
-          ...storeJson(one), leaders: regions.filter(route => route.leader?.storeId === one.storeId).length,
+          ...storeJson(one), answers: one.state === 'tombstone' ? null : !silent.has(one.storeId),
+          leaders: regions.filter(route => route.leader?.storeId === one.storeId).length,
           regions: regions.filter(route => route.region.peers.some(peer => peer.storeId === one.storeId)).length,
         }))
         if (options.json) printJson({ stores: rows })
         else {
           printTable(['id', 'address', 'state', 'leaders', 'regions', 'labels', 'started'], stores.map((one, at) =>
-            [one.storeId, one.address, one.state, rows[at]?.leaders, rows[at]?.regions, labelsText(one.labels),
+            [one.storeId, one.address, stateText(one, silent), rows[at]?.leaders, rows[at]?.regions, labelsText(one.labels),
               new Date(one.startedAtWallMs).toISOString()]))
         }
       })

@@ -3,11 +3,13 @@ import { fromUtf8, toHex, utf8 } from '../common/bytes.js'
 import { peerId, regionId, storeId } from '../common/ids.js'
 import { decodeBytes } from '../common/memcomparable.js'
 import { peerOnStore } from '../common/region.js'
+import type { PeerRef } from '../common/region.js'
 import { engineKeyOf, wireKey } from '../rawkv/codec.js'
 import type { Connection } from '../server/connection.js'
-import type { RegionRoute, Requests, RequestContext, Responses } from '../wire/messages.js'
+import type { PeerInfo, RegionRoute, Requests, RequestContext, Responses } from '../wire/messages.js'
 import { bytesArgument, integerOption } from './arguments.js'
 import { allRegions, idOption, onCluster } from './ctl-command.js'
+import { addReplicaCommands } from './ctl-operator.js'
 import { CommandError, printJson, printLine, printTable, showBytes, usageError } from './output.js'
 
 interface RegionOptions {
@@ -36,8 +38,46 @@ export function addRegions(ctl: Command): void {
         else printRegions(routes)
       })
     })
+  region.command('list').description('the same')
+    .action(async (_given: unknown, command: Command) => {
+      await onCluster(command, async ({ pd }, options) => {
+        const routes = (await allRegions(pd)).slice(0, command.optsWithGlobals<RegionOptions>().limit)
+        if (options.json) printJson({ regions: routes.map(regionJson) })
+        else printRegions(routes)
+      })
+    })
+  addShow(region)
   addSplit(region)
   addTransfer(region)
+  addReplicaCommands(region)
+}
+
+/** One region, with what each of its replicas says of itself. */
+function addShow(region: Command): void {
+  region.command('show').argument('<id>', 'the region', idOption).description('a region and the state of each of its replicas')
+    .action(async (id: number, _given: unknown, command: Command) => {
+      await onCluster(command, async (connection, options) => {
+        const route = await mustRegion(connection.pd, id)
+        const replicas = await Promise.all(route.region.peers.map(peer => replicaOf(connection, route, peer)))
+        if (options.json) return printJson({ ...regionJson(route), replicas })
+        printRegions([route])
+        printLine('')
+        const head = ['store', 'peer', 'is', 'raft', 'term', 'committed', 'applied', 'log', 'lease']
+        printTable(head, replicas.map(({ store, peer, role, raft }) =>
+          [store, peer, role, ...raft === null ? ['no answer'] : [raft.role, raft.term, raft.committed, raft.applied,
+            `${raft.firstIndex}..${raft.lastIndex}`, raft.leaseValid ? 'valid' : '']]))
+      })
+    })
+}
+
+interface Replica { readonly store: number; readonly peer: number; readonly role: string; readonly raft: PeerInfo | null }
+
+async function replicaOf(connection: Connection, { region }: RegionRoute, peer: PeerRef): Promise<Replica> {
+  const address = (await connection.pd.getStores()).find(store => store.storeId === peer.storeId)?.address
+  const answer = address === undefined ? undefined
+    : await connection.channel(address).call('ListPeers', { regionId: region.regionId }, { timeoutMs: 1_000 })
+  const raft = answer?.answered === true && answer.result.ok ? answer.result.value.peers[0] ?? null : null
+  return { store: peer.storeId, peer: peer.peerId, role: peer.role, raft }
 }
 
 async function chosen(pd: Connection['pd'], given: RegionOptions): Promise<readonly RegionRoute[]> {

@@ -210,15 +210,17 @@ function announce(options: PlaygroundOptions, running: Running, { startedAtMs, p
   const pdFlag = running.pd[0]?.address === `127.0.0.1:${defaultPdPort}` ? '' : ` --pd ${running.pd.map(one => one.address).join(',')}`
   const width = Math.max(...[...running.pd, ...running.stores].map(one => one.address.length))
   const row = (who: string, one: NodeRow): string =>
-    `  ${who.padEnd(10)} ${one.address.padEnd(width)}   pid ${String(one.pid).padEnd(7)} http://${one.statusAddress}/`
-  const victim = running.stores[running.stores.length - 1]
+    [`  ${who.padEnd(10)} ${one.address.padEnd(width)}`, `pid ${String(one.pid).padEnd(7)}`, `http://${one.statusAddress}/`,
+      ...(dataDir === null ? [] : [one.name])].join('   ')
+  const stores = [...running.stores].sort((left, right) => (left.storeId ?? 0) - (right.storeId ?? 0))
+  const victim = stores[stores.length - 1]
   printLine([
     problem === undefined ? `karst is ready (${(tookMs / 1000).toFixed(1)} s)`
       : `karst is up, but ${problem}; karst ctl status says more`, '',
     ...running.pd.map(one => row(running.pd.length === 1 ? 'PD' : `PD ${one.name}`, one)),
-    ...running.stores.map(one => row(`store ${one.storeId}`, one)), '',
+    ...stores.map(one => row(`store ${one.storeId}`, one)), '',
     `  dashboard  ${dashboard}`,
-    dataDir === null ? '  data       in memory, gone when this ends' : `  data       ${dataDir} (logs in ${dataDir}/logs)`, '',
+    dataDir === null ? '  data       in memory, gone when this ends' : `  data       ${dataDir} (a folder each, logs in ${dataDir}/logs)`, '',
     'Try it, in another shell:', '',
     `  ${karst()} kv put hello world${pdFlag}`, `  ${karst()} kv get hello${pdFlag}`, `  ${karst()} ctl region${pdFlag}`,
     ...(dataDir === null || running.stores.length < 3 ? []

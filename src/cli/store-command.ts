@@ -30,7 +30,8 @@ export function register(program: Command): void {
     .addHelpText('after', help)
     .action(async (options: NodeOptions, command: Command) => {
       const values = await readNodeOptions(command, storeSchema)
-      if (values !== undefined) process.exitCode = await run(values, options)
+      // Whatever a closed node may have left behind does not keep the process alive.
+      if (values !== undefined) process.exit(await run(values, options))
     })
 }
 

@@ -68,12 +68,12 @@ class Join {
 
   async #takeIdentity(): Promise<StoreIdentity> {
     const { env, pd, keeper } = this.#options
-    // Its own id first: the stores of a fresh cluster are called 1, 2, 3.
+    // One id each: the stores of a fresh cluster are called 1, 2, 3.
     const identity = { clusterId: pd.clusterId, storeId: storeId(await this.#ask(() => pd.allocIds(1))) }
     const isBootstrapped = await this.#ask(() => pd.isBootstrapped())
-    const first = isBootstrapped ? 0 : await this.#ask(() => pd.allocIds(2))
     env.failpoint('join.before-identity')
-    await keeper.save(identity, isBootstrapped ? undefined : { regionId: first, peerId: first + 1 })
+    // Nobody else has this number: it serves as the id of the first region and of its replica as well.
+    await keeper.save(identity, isBootstrapped ? undefined : { regionId: identity.storeId, peerId: identity.storeId })
     env.failpoint('join.after-identity')
     env.log('info', 'store.identity', { store: identity.storeId, cluster: identity.clusterId })
     return identity

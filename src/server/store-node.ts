@@ -218,7 +218,10 @@ export class StoreNode implements StoreFace {
         this.#pdHeardAtMs = env.clock.monotonicMs()
         directory.learn(stores)
       },
-      onRefused: error => { onFatal(tombstoneError(storeId, error)) },
+      onRefused: error => {
+        if (/tombstone/.test(error.message)) onFatal(tombstoneError(storeId, error))
+        else onFatal(new StartupError('storeRefused', `PD does not want store ${storeId} any more: ${error.message}`, { cause: error }))
+      },
     })
     this.#adapter = adapter
     const links = createRaftLinks({
