@@ -220,7 +220,8 @@ function announce(options: PlaygroundOptions, running: Running, { startedAtMs, p
     ...running.pd.map(one => row(running.pd.length === 1 ? 'PD' : `PD ${one.name}`, one)),
     ...stores.map(one => row(`store ${one.storeId}`, one)), '',
     `  dashboard  ${dashboard}`,
-    dataDir === null ? '  data       in memory, gone when this ends' : `  data       ${dataDir} (a folder each, logs in ${dataDir}/logs)`, '',
+    dataDir === null ? '  data       in memory, gone when this ends'
+      : `  data       ${dataDir} (a folder each, logs in ${dataDir}/logs)`, '',
     'Try it, in another shell:', '',
     `  ${karst()} kv put hello world${pdFlag}`, `  ${karst()} kv get hello${pdFlag}`, `  ${karst()} ctl region${pdFlag}`,
     ...(dataDir === null || running.stores.length < 3 ? []
