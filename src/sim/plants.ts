@@ -26,6 +26,8 @@ export const plants: readonly Plant[] = [
   { name: 'P16', bug: 'a raft snapshot is applied in two steps without a marker', levels: ['cluster'] },
   { name: 'P17', bug: 'a raft snapshot that overlaps another region is accepted', levels: ['cluster'] },
   { name: 'P19', bug: 'the applied index is written in a batch of its own', levels: ['cluster'] },
+  { name: 'P20', bug: 'a split bumps the version, and entries are not checked against it at apply', levels: ['cluster'] },
+  { name: 'P42', bug: 'timestamps begin anew when the wall clock steps back', levels: ['cluster'] },
   { name: 'P43', bug: 'a failed fsync is logged and tried again', levels: ['raft', 'cluster'] },
   { name: 'P47', bug: 'a node with a wiped disk votes as its old self', levels: ['raft', 'cluster'] },
   { name: 'P48', bug: 'a learner counts in the quorum', levels: ['raft'] },
