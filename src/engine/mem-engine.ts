@@ -28,6 +28,8 @@ interface Flush {
   readonly covers: number
   readonly onDone: () => void
   views: readonly TreeView[] | undefined
+  /** How many batches the views have seen. */
+  at: number
 }
 
 const families = 4
@@ -39,6 +41,9 @@ const families = 4
 export class MemEngine implements Engine {
   readonly #trees = Array.from({ length: families }, () => new CowTree())
   #flushed: readonly TreeView[]
+  /** Batches applied so far, and when the flushed views were taken. */
+  #applied = 0
+  #flushedAt = 0
   #options: MemEngineOptions
   #submits: Submit[] = []
   #flushes: Flush[] = []
@@ -103,18 +108,25 @@ export class MemEngine implements Engine {
   flush(onDone: () => void): void {
     this.#assertOpen()
     const views = this.#unapplied > 0 ? undefined : this.#freeze()
-    this.#flushes.push({ covers: this.#submitted, onDone, views })
+    this.#flushes.push({ covers: this.#submitted, onDone, views, at: this.#applied })
     this.#later(this.#options.deferFlush ?? this.#options.defer, () => {
       const flush = this.#flushes.shift()
       if (flush === undefined) return
       this.#applyThrough(flush.covers)
-      this.#flushed = flush.views ?? this.#freeze()
+      // A memtable that filled up meanwhile may be on disk already, with more in it.
+      if (flush.views === undefined) this.persist()
+      else if (flush.at > this.#flushedAt) this.#settle(flush.views, flush.at)
       flush.onDone()
     })
   }
 
   /** Everything so far survives a crash from now on, as when a memtable filled up and was flushed by itself. */
-  persist(): void { this.#flushed = this.#freeze() }
+  persist(): void { this.#settle(this.#freeze(), this.#applied) }
+
+  #settle(views: readonly TreeView[], at: number): void {
+    this.#flushed = views
+    this.#flushedAt = at
+  }
 
   /** The power goes: back to what was flushed. Nothing submitted is ever completed. Usable at once, see `reopen`. */
   crash(): void {
@@ -123,6 +135,7 @@ export class MemEngine implements Engine {
     this.#flushes = []
     this.#unapplied = 0
     this.#trees.forEach((tree, cf) => tree.restore(this.#flushed[cf]!))
+    this.#applied = this.#flushedAt
     this.#closed = false
   }
 
@@ -203,6 +216,7 @@ export class MemEngine implements Engine {
   #freeze(): readonly TreeView[] { return this.#trees.map(tree => tree.freeze()) }
 
   #apply(batch: Uint8Array): void {
+    this.#applied++
     if (!isBatch(batch)) throw new StorageError('invalid', 'batch is malformed')
     for (const { op } of readBatch(batch)) {
       if (op < BatchOp.Put || op > BatchOp.DeleteRange) throw new StorageError('invalid', `batch: unknown op ${op}`)
