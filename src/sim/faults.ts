@@ -18,6 +18,8 @@ export interface FaultRates {
   readonly syncFailure: number
   readonly wipe: number
   readonly wallJump: number
+  /** Sleeps, and wakes up cut off from the others. */
+  readonly sleepAlone: number
 }
 export type FaultKind = keyof FaultRates
 
@@ -54,6 +56,7 @@ export function drawFaults(random: SimRandom): FaultPlan {
       kill: rate(0.5, 0.05, 0.6), powerLoss: rate(0.4, 0.05, 0.5), killAll: rate(0.15, 0.01, 0.06), pause: rate(0.35, 0.05, 0.4),
       partition: rate(0.5, 0.05, 0.5), reset: rate(0.3, 0.1, 1), clog: rate(0.3, 0.05, 0.5), slowDisk: rate(0.35, 0.05, 0.4),
       syncFailure: rate(0.2, 0.02, 0.15), wipe: rate(0.2, 0.01, 0.06), wallJump: rate(0.3, 0.05, 0.5),
+      sleepAlone: rate(0.3, 0.03, 0.3),
     },
     downMeanMs: Math.round(random.between(100, 4_000)),
     pauseMeanMs: Math.round(random.between(100, 3_000)),
@@ -157,6 +160,7 @@ export class Nemesis {
       }
       case 'pause': return this.#pause(node)
       case 'partition': return this.#partition(aimed)
+      case 'sleepAlone': return this.#sleepAlone(this.targets.leading() ?? node)
       case 'reset':
         this.targets.resetConnections(node)
         return node.name
@@ -220,6 +224,37 @@ export class Nemesis {
     const ms = this.random.exponential(this.plan.pauseMeanMs)
     this.scheduler.after(ms, () => { node.resume() })
     return `${node.name} ${ms.toFixed(0)} ms`
+  }
+
+  /** What was sent to it meets what it has missed. Longer cut than asleep: it wakes up and knows nothing. */
+  #sleepAlone(node: SimNode): string | undefined {
+    if (!node.isAlive || node.isPaused || this.targets.links.cutCount > 0) return undefined
+    const asleepMs = this.random.between(300, 4_000)
+    node.pause()
+    this.scheduler.after(asleepMs, () => { node.resume() })
+    const cutAfterMs = this.random.exponential(30)
+    const cutMs = asleepMs + this.random.exponential(600)
+    this.scheduler.after(cutAfterMs, () => { this.#cutOff(node, cutMs) })
+    return `${node.name} ${asleepMs.toFixed(0)} ms, cut off for ${cutMs.toFixed(0)} ms`
+  }
+
+  /** From the other targets, not from bystanders: clients still reach it. */
+  #cutOff(node: SimNode, ms: number): void {
+    const { links, nodes } = this.targets
+    if (this.#isStopped || links.cutCount > 0) return
+    const names = [node.name, ...nodes.filter(other => other !== node).map(other => other.name)]
+    partition(links, names, this.random.chance(0.5) ? 'isolate' : 'deafen', this.random)
+    this.scheduler.after(ms, () => { links.healPartitions() })
+  }
+
+  /** Somebody was asked to hand its leadership over: a moment of two leaders, if anything is wrong. */
+  onHandOver(node: SimNode): void {
+    if (this.#isStopped || this.plan.churn === 0 || !this.random.chance(this.plan.churn)) return
+    this.scheduler.after(this.random.exponential(Math.min(10, this.plan.churnMeanMs)), () => {
+      this.counts.set('handOver', (this.counts.get('handOver') ?? 0) + 1)
+      this.note('handOver', `cut off ${node.name}`)
+      this.#cutOff(node, this.random.between(100, 1_500))
+    })
   }
 
   /** @param node whom it should hit; undefined: anyone */

@@ -64,8 +64,9 @@ export class ClusterAdmin {
     const to = this.world.random.pick(region?.peers ?? [])
     if (region === undefined || to === undefined) return
     this.#note(`transfer to store ${to.storeId}`, region.regionId)
-    this.world.onLeaderOf(region.regionId, (store, info) => {
+    this.world.onLeaderOf(region.regionId, (store, info, node) => {
       const context = { regionId: info.region.regionId, epoch: info.region.epoch, peerId: info.peerId, timeoutMs: 0 }
+      this.world.nemesis.onHandOver(node)
       store.transferLeader(context, to.storeId, () => {})
     })
   }

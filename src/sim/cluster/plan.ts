@@ -20,6 +20,8 @@ export interface ClusterPlan {
   readonly keys: number
   readonly valueBytes: number
   readonly thinkMs: number
+  /** Mean ms between requests of the client that knows who claims to lead; 0: there is none. */
+  readonly probeMs: number
   readonly admin: AdminPlan
 }
 
@@ -45,7 +47,7 @@ export function drawClusterPlan(random: SimRandom): ClusterPlan {
   const mean = (probability: number, low: number, high: number): number =>
     random.chance(probability) ? Math.round(random.between(low, high)) : 0
   return {
-    pds: random.chance(0.2) ? 3 : 1, stores: random.pick([3, 3, 4, 4, 5])!, safetyMs: Math.round(random.between(15_000, 40_000)),
+    pds: random.chance(0.2) ? 3 : 1, stores: random.pick([3, 3, 4, 4, 5])!, safetyMs: Math.round(random.between(15_000, 45_000)),
     faults, store: drawStoreConfig(random),
     pd: {
       storeDisconnectMs: 3_000, maxStoreDownMs: 10_000, operatorTimeoutMs: 5_000, compactEntries: 60, compactKeepEntries: 10,
@@ -56,8 +58,8 @@ export function drawClusterPlan(random: SimRandom): ClusterPlan {
       loss: noisy ? random.pick([0, 0.01, 0.1])! : 0, duplicate: noisy ? random.pick([0.02, 0.1, 0.3])! : 0,
       lateMs: random.pick([20, 200, 2_000])!,
     },
-    clients: 1 + random.below(3), loops: 2 + random.below(3), keys: random.pick([2, 4, 8])!, valueBytes: random.pick([0, 0, 300])!,
-    thinkMs: random.pick([20, 60, 200])!,
+    clients: 1 + random.below(3), loops: 2 + random.below(4), keys: random.pick([2, 4, 8])!, valueBytes: random.pick([0, 0, 300])!,
+    thinkMs: random.pick([10, 40, 150])!, probeMs: random.pick([0, 15, 40, 120])!,
     admin: {
       split: mean(0.6, 1_500, 8_000), transfer: mean(0.5, 200, 4_000), pdOperators: mean(0.3, 1_000, 6_000),
       // Who takes replicas away by hand while a disk is lost may take the last ones.
@@ -83,5 +85,6 @@ export function describeCluster(plan: ClusterPlan): string {
     `raft loss=${raft.loss} dup=${raft.duplicate} late=${raft.lateMs}ms; message=${store.raftMessageBytesMax}B ` +
     `inflight=${store.raftInflightMessagesMax} gc=${store.logGcCountLimit}/${store.logGcTickMs}ms flush=${store.idleFlushMs}ms ` +
     `chunk=${store.snapshotChunkBytes}B persist=${plan.disk.persistChance}; ` +
-    `${plan.clients}x${plan.loops} clients ${plan.keys} keys think=${plan.thinkMs}ms; ${kinds.join(' ') || 'no admin'}`
+    `${plan.clients}x${plan.loops} clients ${plan.keys} keys think=${plan.thinkMs}ms probe=${plan.probeMs}ms; ` +
+    (kinds.join(' ') || 'no admin')
 }

@@ -27,6 +27,7 @@ import { ClientHost, Times } from './client-host.js'
 import { ClusterOracles } from './oracles.js'
 import { PdHost, pdClientPort, pdMembers } from './pd-host.js'
 import type { ClusterPlan } from './plan.js'
+import { Prober } from './prober.js'
 import { StoreHost } from './store-host.js'
 
 const file = 'sim/cluster/world.ts'
@@ -52,6 +53,7 @@ export class ClusterWorld implements SimWorld, FaultTargets {
   readonly clients: readonly ClientHost[]
   readonly nodes: readonly SimNode[]
   readonly #disks: readonly SimDisk[]
+  readonly prober: Prober
   readonly #operatorPd: PdClient
   isHealed = true
   #failure: unknown
@@ -77,6 +79,7 @@ export class ClusterWorld implements SimWorld, FaultTargets {
       this.trace.event({ time: this.scheduler.now, node: 'nemesis', region: 0, kind, detail })
     })
     this.admin = new ClusterAdmin(this)
+    this.prober = new Prober(this, this.#machine('prober').boot(), plan.probeMs)
   }
 
   get pdAddresses(): readonly string[] { return this.members.map(member => `${member.name}:${pdClientPort}`) }
@@ -118,12 +121,14 @@ export class ClusterWorld implements SimWorld, FaultTargets {
     this.isHealed = false
     this.nemesis.start()
     this.admin.start()
+    this.prober.start()
     for (const client of this.clients) client.start()
   }
 
   heal(): void {
     this.isHealed = true
     this.admin.stop()
+    this.prober.stop()
     for (const client of this.clients) client.stop()
     this.nemesis.heal()
   }
@@ -148,7 +153,7 @@ export class ClusterWorld implements SimWorld, FaultTargets {
   /** The newest leader of each region, as the stores see it. */
   leaders(): readonly PeerInfo[] {
     const best = new Map<number, PeerInfo>()
-    for (const { info } of this.#infos()) {
+    for (const { info } of this.infos()) {
       if (info.role !== 'leader') continue
       const known = best.get(info.region.regionId)
       if (known === undefined || known.term < info.term) best.set(info.region.regionId, info)
@@ -156,20 +161,20 @@ export class ClusterWorld implements SimWorld, FaultTargets {
     return [...best.values()]
   }
 
-  #infos(): { readonly host: StoreHost; readonly info: PeerInfo }[] {
+  infos(): { readonly host: StoreHost; readonly info: PeerInfo }[] {
     return this.storeHosts.flatMap(host => !host.node.isAlive || host.store === undefined ? []
       : host.store.peers(0).map(info => ({ host, info })))
   }
 
-  infoOf(peerId: number): PeerInfo | undefined { return this.#infos().find(({ info }) => info.peerId === peerId)?.info }
+  infoOf(peerId: number): PeerInfo | undefined { return this.infos().find(({ info }) => info.peerId === peerId)?.info }
   storeIds(): readonly StoreId[] { return this.storeHosts.flatMap(host => host.identity === undefined ? [] : [host.identity.storeId]) }
 
-  onLeaderOf(regionId: RegionId, run: (store: StoreApi, info: PeerInfo) => void): void {
-    const found = this.#infos().filter(({ info }) => info.region.regionId === regionId && info.role === 'leader')
+  onLeaderOf(regionId: RegionId, run: (store: StoreApi, info: PeerInfo, node: SimNode) => void): void {
+    const found = this.infos().filter(({ info }) => info.region.regionId === regionId && info.role === 'leader')
       .sort((left, right) => right.info.term - left.info.term)[0]
     if (found === undefined) return
     const { host, info } = found
-    host.node.env?.post(this.random.exponential(1), () => { if (host.store !== undefined) run(host.store, info) })
+    host.node.env?.post(this.random.exponential(1), () => { if (host.store !== undefined) run(host.store, info, host.node) })
   }
 
   askPd(operator: Operator): void {
@@ -232,14 +237,14 @@ export class ClusterWorld implements SimWorld, FaultTargets {
   }
   resetConnections(node: SimNode): void { this.network.reset(node) }
   leading(): SimNode | undefined {
-    const leaders = this.#infos().filter(({ info }) => info.role === 'leader')
+    const leaders = this.infos().filter(({ info }) => info.role === 'leader')
     return this.random.pick(leaders)?.host.node
   }
 
   /** A disk may be lost when every region has three voters on machines that are there and agree on who they are. */
   mayWipe(node: SimNode): boolean {
     if (this.#storeHost(node) === undefined || this.storeHosts.some(host => !host.node.isAlive || host.store === undefined)) return false
-    const infos = this.#infos().map(({ info }) => info)
+    const infos = this.infos().map(({ info }) => info)
     return this.leaders().every(({ region }) => region.peers.length >= 3 && region.peers.every(peer => {
       const info = infos.find(one => one.peerId === peer.peerId)
       return peer.role === 'voter' && info !== undefined && sameEpoch(info.region.epoch, region.epoch) && info.lastIndex === info.applied

@@ -61,16 +61,25 @@ export class RaftSafety {
 
   /** A node's log is about to be given these operations. A follower drops entries only where they conflict (Ongaro §3.5). */
   beforeLog(node: string, ops: readonly LogOp[], log: LogView): void {
+    /** Regions that this very batch has written entries of. */
+    const ends = new Map<number, number>()
     for (const op of ops) {
       if (op.kind === 'reset' || op.kind === 'remove') this.of(op.regionId).wroteIn.delete(node)
       if (op.kind !== 'entries' || op.regionId === 0 || op.entries.length === 0) continue
-      const { regionId } = op
+      const { regionId, entries } = op
       const shape = log.region(regionId)
+      const end = ends.get(regionId)
+      ends.set(regionId, entries[entries.length - 1]!.index)
+      if (end !== undefined) {
+        const first = entries[0]!.index
+        if (first <= end + 1) continue
+        throw new OracleFailure('a log has no holes', file, `region ${regionId}: ${node} writes index ${first} behind ${end}`, [regionId])
+      }
       if (ops.some(other => other.kind === 'reset' && other.regionId === regionId)) continue
       const hard = ops.find(other => other.kind === 'hardState' && other.regionId === regionId)
       const term = hard?.kind === 'hardState' ? hard.hardState.term : shape?.hardState?.term ?? 0
       const { wroteIn } = this.of(regionId)
-      if (shape !== undefined) this.#checkReplaced(node, regionId, op.entries, { shape, log, terms: term - (wroteIn.get(node) ?? 0) })
+      if (shape !== undefined) this.#checkReplaced(node, regionId, entries, { shape, log, terms: term - (wroteIn.get(node) ?? 0) })
       wroteIn.set(node, term)
     }
   }
