@@ -4,6 +4,7 @@ import { BatchOp, batchRecordHeaderBytes } from './api.js'
 import type { Cf } from './api.js'
 
 const initialBytes = 256
+const keptBytesMax = 4 << 20
 
 /** Packs operations into the record stream of engine/api.ts. `finish` hands the bytes out and starts anew. */
 export class BatchWriter {
@@ -47,6 +48,19 @@ export class BatchWriter {
     this.#length = end
     this.#count += count
     return this
+  }
+
+  /** Borrowed until the next change. For who hands them on at once: nothing is allocated. */
+  view(): Uint8Array { return this.#buffer.subarray(0, this.#length) }
+
+  /** Empty again, with the same memory unless it has grown beyond what is worth keeping. */
+  clear(): void {
+    if (this.#buffer.length > keptBytesMax) {
+      this.#buffer = new Uint8Array(keptBytesMax)
+      this.#view = new DataView(this.#buffer.buffer)
+    }
+    this.#length = 0
+    this.#count = 0
   }
 
   /** @returns owned bytes; the writer is empty again */

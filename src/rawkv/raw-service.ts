@@ -5,6 +5,7 @@ import { limits } from '../common/limits.js'
 import { err, ok } from '../common/result.js'
 import type { Result } from '../common/result.js'
 import { Cf } from '../engine/api.js'
+import { allocateRecords } from '../store/api.js'
 import type { KeyRange, RegionStore } from '../store/api.js'
 import type { RpcHandlerContext, RpcHandlers } from '../transport/api.js'
 import type { RawPair, RequestContext, RpcName, RpcResult, Requests } from '../wire/messages.js'
@@ -77,7 +78,7 @@ class RawService {
     if (refusal) return respond(err(refusal))
     if (this.#isLate(request.context, rpc)) return respond(late)
     if (this.#store.isBusy) return respond(busy)
-    const records = new Uint8Array(bytes)
+    const records = allocateRecords(bytes)
     writePut(records, 0, key, value, ttlSeconds)
     this.#store.write(request.context, single(recordKey(records, 0, key)), records, result =>
       respond(result.ok ? done : result))
@@ -138,7 +139,7 @@ class RawService {
     for (const pair of pairs) bytes += putBytes(pair.key, pair.value, pair.ttlSeconds)
     const refusal = checkBatch(pairs.length) ?? firstPairRefusal(pairs) ?? checkEntry(bytes)
     if (!this.#mayWrite(refusal, request.context, respond, rpc)) return
-    const records = new Uint8Array(bytes)
+    const records = allocateRecords(bytes)
     const keys: Uint8Array[] = []
     let at = 0
     for (const pair of pairs) {

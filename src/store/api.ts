@@ -10,6 +10,14 @@ import type { Operator, PeerInfo, RaftEnvelope, RegionBeat, RequestContext, Spli
 /** Ops of the state machine that are resolved at apply; numbers continue engine/api BatchOp. */
 export const ApplyOp = { Section: 16, CompareAndSwap: 17, PutTtl: 18 } as const
 
+/**
+ * Room in front of packed records: who allocates them with allocateRecords saves the store a copy, which it would make to
+ * put the header of an entry there. Worth it for large values.
+ */
+export const recordsHeadroomBytes = 20
+export const allocateRecords = (bytes: number): Uint8Array =>
+  new Uint8Array(recordsHeadroomBytes + bytes).subarray(recordsHeadroomBytes)
+
 /** Decides one conditional operation at apply. Pure and deterministic: same input, same output on every replica. */
 export interface ApplyEvaluator {
   /**

@@ -90,13 +90,18 @@ export class Applier {
   /** Everything applied so far is in the engine when it returns. */
   flush(): void {
     if (this.#touched.size === 0) return
-    if (this.#plants.has('P19')) this.#engine.write(this.#writer.finish())
+    if (this.#plants.has('P19')) this.#write()
     for (const state of this.#touched) {
       const applied = encodeApplyState({ index: state.appliedIndex, term: state.appliedTerm })
       this.#writer.put(Cf.Raft, applyKey(state.region.regionId), applied)
     }
     this.#touched.clear()
-    this.#engine.write(this.#writer.finish())
+    this.#write()
+  }
+
+  #write(): void {
+    this.#engine.write(this.#writer.view())
+    this.#writer.clear()
   }
 
   #outcome(state: ReplicaState, entry: Entry): Applied {

@@ -50,6 +50,7 @@ export function storeConfigMistakes(config: StoreConfig): readonly string[] {
 export const storeLimits = {
   /** An entry is closed when it has grown to this; one request alone may be larger (limits.entryBytesMax). */
   entryBytesAim: 1 << 20,
+  loneWriteBytesMin: 16 << 10,
   /** Sections of one entry: they are counted in 16 bits. */
   entrySectionsMax: 0xffff,
   /** Committed bytes handed out to apply and not done yet, per region. */

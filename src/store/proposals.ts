@@ -1,3 +1,4 @@
+import { assert } from '../common/assert.js'
 import { concatBytes, emptyBytes } from '../common/bytes.js'
 import type { ServerError } from '../common/errors.js'
 import type { LogIndex, Term } from '../common/ids.js'
@@ -6,10 +7,12 @@ import { err, ok } from '../common/result.js'
 import type { Result } from '../common/result.js'
 import { Cf } from '../engine/api.js'
 import { BatchWriter } from '../engine/batch-writer.js'
-import { ApplyOp } from './api.js'
+import { ApplyOp, recordsHeadroomBytes } from './api.js'
 import type { Applied } from './applier.js'
 import { storeLimits } from './config.js'
 import { EntryFlag, entryHeaderBytes, EntryKind, hasConditional, writeEntryHeader } from './entry.js'
+
+assert(recordsHeadroomBytes === entryHeaderBytes, 'the room in front of records is for the header of an entry')
 
 export type WriteDone = (result: Result<readonly Uint8Array[], ServerError>) => void
 
@@ -43,6 +46,8 @@ export function encodeData(writes: readonly QueuedWrite[], epoch: Epoch, wallMs:
 }
 
 function plain(writes: readonly QueuedWrite[]): Uint8Array {
+  const only = writes.length === 1 ? withHeadroom(writes[0]!.records) : undefined
+  if (only !== undefined) return only
   let bytes = entryHeaderBytes
   for (const write of writes) bytes += write.records.length
   const data = new Uint8Array(bytes)
@@ -52,6 +57,12 @@ function plain(writes: readonly QueuedWrite[]): Uint8Array {
     at += records.length
   }
   return data
+}
+
+/** The whole buffer of records from allocateRecords, recognised by its shape. */
+function withHeadroom({ buffer, byteOffset, length }: Uint8Array): Uint8Array | undefined {
+  const isOurs = byteOffset === recordsHeadroomBytes && buffer.byteLength === recordsHeadroomBytes + length
+  return isOurs ? new Uint8Array(buffer, 0, buffer.byteLength) : undefined
 }
 
 function withSections(writes: readonly QueuedWrite[]): Uint8Array {
@@ -69,9 +80,12 @@ export function takeEntry(queue: QueuedWrite[]): QueuedWrite[] {
   let bytes = 0
   let count = 0
   while (count < queue.length && count < storeLimits.entrySectionsMax) {
-    bytes += queue[count]!.records.length
-    if (count > 0 && bytes > storeLimits.entryBytesAim) break
+    const { length } = queue[count]!.records
+    bytes += length
+    // A large write is an entry of its own: it need not be copied.
+    if (count > 0 && (bytes > storeLimits.entryBytesAim || length >= storeLimits.loneWriteBytesMin)) break
     count++
+    if (length >= storeLimits.loneWriteBytesMin) break
   }
   return queue.splice(0, count)
 }

@@ -1,5 +1,6 @@
 import type { Env } from '../common/env.js'
 import type { StoreId } from '../common/ids.js'
+import { limits } from '../common/limits.js'
 import { FrameWriter } from '../wire/frame-writer.js'
 import type { Hello, RaftEnvelope } from '../wire/messages.js'
 import type { RaftLinks } from './api.js'
@@ -17,6 +18,8 @@ export interface RaftLinksOptions {
   /** An established connection has broken. */
   readonly onDown?: ((to: StoreId) => void) | undefined
 }
+
+const keptBytes = 4 << 20
 
 export type RaftLinksHandle = RaftLinks & { metrics(): Record<string, number>; close(): void }
 
@@ -36,7 +39,9 @@ class Links implements RaftLinksHandle {
       if (whom !== undefined) env.defer(() => { if (!this.#isClosed) whom(to) })
     }
     this.#parts = {
-      env, hello: options.hello, addressOf: options.addressOf, counters: this.#counters, writer: new FrameWriter(),
+      env, hello: options.hello, addressOf: options.addressOf, counters: this.#counters,
+      // One for all targets: what a turn sends to one of them fits, and nothing is allocated for it.
+      writer: new FrameWriter(limits.frameBytesMax, keptBytes),
       onUp: to => tell(options.onUp, to),
       onDown: to => tell(options.onDown, to),
     }

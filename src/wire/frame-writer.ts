@@ -36,7 +36,8 @@ export class FrameWriter {
   #frame = 0
   readonly #encoder = new TextEncoder()
 
-  constructor(readonly frameBytesMax: number = limits.frameBytesMax) {}
+  /** @param keptBytes  memory kept over a reset, for the next turn's frames */
+  constructor(readonly frameBytesMax: number = limits.frameBytesMax, readonly keptBytes: number = keptBytesMax) {}
 
   /** Bytes appended since reset. */
   get length(): number { return this.#at }
@@ -46,7 +47,7 @@ export class FrameWriter {
 
   reset(): void {
     this.#at = 0
-    if (this.#bytes.length > keptBytesMax) this.#allocate(initialBytes)
+    if (this.#bytes.length > this.keptBytes) this.#allocate(initialBytes)
   }
 
   // ---- frames
