@@ -98,6 +98,7 @@ export async function runNative(plan: NativePlan, signal?: AbortSignal): Promise
   try {
     const [host = '', port = ''] = plan.address.split(':')
     const output = await run(program, [host, port, writePlan(plan, folder)], plan.seconds + graceSeconds, signal)
+    if (output === '') throw new BenchError(`${plan.program}-load ended without a word`)
     const said = JSON.parse(output) as { operations: number; failed: number; seconds: number; cpuSeconds: number; firstError: string }
     const bytes = readFileSync(join(folder, 'latencies'))
     return figuresOf(new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2).slice().sort(), said)
