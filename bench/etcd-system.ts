@@ -1,4 +1,4 @@
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { utf8 } from '../src/common/bytes.js'
 import { EtcdCluster, gateway } from './etcd.js'
@@ -84,7 +84,8 @@ export class EtcdSystem implements System {
   /** A second opinion: a client that is not ours. Every request repeats one key, which costs etcd no more than many. */
   async #h2load(cell: Cell, settings: RunSettings): Promise<LoadFigures> {
     const { url } = await this.cluster.leader()
-    const folder = scratchFolder()
+    const scratch = scratchFolder()
+    const folder = scratch.path
     // It takes whole seconds only.
     const seconds = Math.ceil(settings.seconds)
     try {
@@ -99,7 +100,7 @@ export class EtcdSystem implements System {
         settings.signal)
       return readH2load(output, readLog(join(folder, 'log')), seconds)
     } finally {
-      rmSync(folder, { recursive: true, force: true })
+      scratch.remove()
     }
   }
 }
