@@ -173,11 +173,7 @@ export class Nemesis {
         return node.name
       }
       case 'wipe': return this.#wipe(node)
-      case 'wallJump': {
-        const by = Math.round((this.random.float() * 2 - 1) * (this.random.chance(0.3) ? 3_600_000 : 5_000))
-        node.clock.jumpWall(by)
-        return `${node.name} ${by} ms`
-      }
+      case 'wallJump': return this.#jump(node)
       default: return undefined
     }
   }
@@ -226,6 +222,13 @@ export class Nemesis {
     return `${node.name} ${ms.toFixed(0)} ms`
   }
 
+  #jump(node: SimNode): string {
+    const most = this.random.pick([400, 1_000, 2_000, 5_000, 3_600_000])!
+    const by = Math.round((this.random.float() * 2 - 1.2) * most)
+    node.clock.jumpWall(by)
+    return `${node.name} ${by} ms`
+  }
+
   /** What was sent to it meets what it has missed. Longer cut than asleep: it wakes up and knows nothing. */
   #sleepAlone(node: SimNode): string | undefined {
     if (!node.isAlive || node.isPaused || this.targets.links.cutCount > 0) return undefined
@@ -243,14 +246,19 @@ export class Nemesis {
     const { links, nodes } = this.targets
     if (this.#isStopped || links.cutCount > 0) return
     const names = [node.name, ...nodes.filter(other => other !== node).map(other => other.name)]
-    partition(links, names, this.random.chance(0.5) ? 'isolate' : 'deafen', this.random)
+    partition(links, names, this.random.chance(0.3) ? 'isolate' : 'deafen', this.random)
     this.scheduler.after(ms, () => { links.healPartitions() })
+    // Whoever is alone for a while finds its clock corrected.
+    if (this.plan.rates.wallJump === 0 || this.random.chance(0.5)) return
+    for (let times = 1 + this.random.below(3); times > 0; times--) {
+      this.scheduler.after(this.random.between(0, ms), () => { if (!this.#isStopped) this.note('wallJump', this.#jump(node)) })
+    }
   }
 
   /** Somebody was asked to hand its leadership over: a moment of two leaders, if anything is wrong. */
   onHandOver(node: SimNode): void {
     if (this.#isStopped || this.plan.churn === 0 || !this.random.chance(this.plan.churn)) return
-    this.scheduler.after(this.random.exponential(Math.min(10, this.plan.churnMeanMs)), () => {
+    this.scheduler.after(this.random.exponential(this.random.pick([0.5, 3, 20])!), () => {
       this.counts.set('handOver', (this.counts.get('handOver') ?? 0) + 1)
       this.note('handOver', `cut off ${node.name}`)
       this.#cutOff(node, this.random.between(100, 1_500))

@@ -228,13 +228,14 @@ class Stream {
       from.wasFull = false
       from.env.node.enter(from.env, () => { if (!from.isClosed) from.handler?.onDrain?.() })
     }
-    if (to === undefined || to.isClosed) return
+    if (to === undefined) return
     const { node } = to.env
     if (to.env !== node.env) {
-      // The other process is gone without a word. A machine that is there says so.
+      // The other process is gone, perhaps without a word. A machine that is there says so.
       if (node.isMachineUp) this.#lose(from, 'connection reset')
       return
     }
+    if (to.isClosed) return
     node.world.trace.mix(bytes.length * 31 + (bytes[bytes.length >> 1] ?? 0))
     node.enter(to.env, () => {
       if (to.isClosed) return
