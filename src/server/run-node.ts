@@ -73,7 +73,10 @@ export async function runNode<T extends Runnable>(options: RunOptions<T>): Promi
   } catch (error) {
     if (stopping.reason === undefined) throw error
   }
-  return await ended
+  const code = await ended
+  // It would keep the process alive for as long as whoever started us lives.
+  if (options.stopWithStdin) process.stdin.destroy()
+  return code
 }
 
 function onStdinEnd(run: () => void): void {

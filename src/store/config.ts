@@ -71,6 +71,10 @@ export const storeLimits = {
   peerDownMs: 10_000,
   /** A transfer target that is farther behind is refused: proposals stand still meanwhile. */
   transferLagEntriesMax: 1024,
+  /** A store that stops and leads nothing goes when nobody has asked it for this long … */
+  stopQuietMs: 150,
+  /** … or has gone on asking for this long. */
+  stopLingerMsMax: 1_000,
   /** A replica that is farther behind is reported as pending. */
   pendingLagEntries: 512,
   /** A region without writes and reads for this long is quiet: no lease is kept for it, and it heartbeats less. */

@@ -42,6 +42,8 @@ class Store implements StoreApi {
   readonly #logGc: LogGc
   readonly #context: PeerContext
   #proposalsPending = 0
+  /** Requests that another store has to serve. As long as they come, clients have not noticed yet. */
+  #sentElsewhere = 0
   #space: { readonly capacityBytes: number; readonly availableBytes: number } | undefined
   #isStarted = false
   readonly snapshots: StoreApi['snapshots']
@@ -186,6 +188,10 @@ class Store implements StoreApi {
     }
   }
 
+  /**
+   * Hands over, answers what is under way, then stays until no request comes any more that belongs to another store: a client
+   * whose connection ends under a write cannot know what became of it.
+   */
   stop(timeoutMs: number, done: () => void): void {
     const { env, peers } = this.#shared
     const deadlineMs = env.clock.monotonicMs() + timeoutMs
@@ -200,9 +206,17 @@ class Store implements StoreApi {
       this.#shared.isStopped = true
       done()
     }
+    const since = { quietMs: env.clock.monotonicMs(), idleMs: undefined as number | undefined, elsewhere: this.#sentElsewhere }
     const look = (): void => {
       const leaders = [...peers.values()].filter(peer => peer.isLeader && !peer.isSoleVoter)
-      if (leaders.length === 0 || env.clock.monotonicMs() >= deadlineMs || this.#shared.isStopped) return finish()
+      const now = env.clock.monotonicMs()
+      if (now >= deadlineMs || this.#shared.isStopped) return finish()
+      const isIdle = leaders.length === 0 && this.#proposalsPending === 0
+      since.idleMs = isIdle ? since.idleMs ?? now : undefined
+      if (!isIdle || since.elsewhere !== this.#sentElsewhere) since.quietMs = now
+      since.elsewhere = this.#sentElsewhere
+      const isQuiet = now - since.quietMs >= storeLimits.stopQuietMs || now - (since.idleMs ?? now) >= storeLimits.stopLingerMsMax
+      if (isIdle && isQuiet) return finish()
       for (const peer of leaders) if (peer.node.leadTransferee === 0) this.#operations.handOverToAny(peer)
       env.setTimer(20, look)
     }
@@ -216,7 +230,7 @@ class Store implements StoreApi {
   // hot path: bench put
   write(context: RequestContext, range: KeyRange, records: Uint8Array, done: WriteDone): void {
     const found = leaderFor(this.#shared, context, range)
-    if (!found.ok) return done(found)
+    if (!found.ok) return this.#sendElsewhere(found, done)
     const refusal = this.#refusal(records)
     if (refusal !== undefined) return done(err(refusal))
     const peer = found.value
@@ -232,6 +246,11 @@ class Store implements StoreApi {
     this.#turn.markDirty(peer)
   }
 
+  #sendElsewhere<T>(found: Result<T, ServerError> & { readonly ok: false }, done: (result: typeof found) => void): void {
+    this.#sentElsewhere++
+    done(found)
+  }
+
   #refusal(records: Uint8Array): ServerError | undefined {
     if (this.#shared.isStopped) return { kind: 'ServerIsBusy', reason: 'the store stops', backoffMs: 100 }
     if (this.isBusy) return { kind: 'ServerIsBusy', reason: 'too many writes under way', backoffMs: 20 }
@@ -244,7 +263,7 @@ class Store implements StoreApi {
   // hot path: bench get
   read(context: RequestContext, range: KeyRange, done: (result: Result<RegionView, ServerError>) => void): void {
     const found = leaderFor(this.#shared, context, range)
-    if (!found.ok) return done(found)
+    if (!found.ok) return this.#sendElsewhere(found, done)
     const peer = found.value
     const now = this.#shared.env.clock.monotonicMs()
     peer.lastReadMs = now
