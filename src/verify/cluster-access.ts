@@ -1,9 +1,10 @@
 import { utf8 } from '../common/bytes.js'
-import type { StoreId } from '../common/ids.js'
+import type { RegionId, StoreId } from '../common/ids.js'
 import { engineKeyOf, wireKey } from '../rawkv/codec.js'
 import { openConnection } from '../server/connection.js'
 import type { Connection } from '../server/connection.js'
 import { noLog } from '../server/logging.js'
+import type { PeerInfo } from '../wire/messages.js'
 import { isAlive } from './process-cluster.js'
 import type { NodeProcess, ProcessCluster } from './process-cluster.js'
 import { waitFor } from './waiting.js'
@@ -24,22 +25,22 @@ export async function waitServing(connection: Connection, timeoutMs: number, key
   return performance.now() - startMs
 }
 
-interface Leading {
-  readonly node: NodeProcess
-  readonly term: number
+/** What the store behind a process knows of the replicas it has; empty when it does not answer. */
+export async function peersOn(connection: Connection, node: NodeProcess, regionId: RegionId | 0): Promise<readonly PeerInfo[]> {
+  const answer = await connection.channel(node.address).call('ListPeers', { regionId: regionId as RegionId }, { timeoutMs: 1_000 })
+  return answer.answered && answer.result.ok ? answer.result.value.peers : []
 }
 
 /** The process that leads the region of `key`, by what the stores themselves say: PD hears of it later. */
 export async function leaderNode(cluster: ProcessCluster, connection: Connection, key: string): Promise<NodeProcess | undefined> {
   const route = await connection.pd.getRegion(engineKeyOfText(key))
   if (route === undefined) return undefined
-  const { regionId } = route.region
-  const answers = await Promise.all(cluster.stores.filter(isAlive).map(async (node): Promise<Leading | undefined> => {
-    const answer = await connection.channel(node.address).call('ListPeers', { regionId }, { timeoutMs: 1_000 })
-    const peer = answer.answered && answer.result.ok ? answer.result.value.peers[0] : undefined
-    return peer?.role === 'leader' ? { node, term: peer.term } : undefined
+  let best: { readonly node: NodeProcess; readonly term: number } | undefined
+  await Promise.all(cluster.stores.filter(isAlive).map(async node => {
+    const [peer] = await peersOn(connection, node, route.region.regionId)
+    if (peer?.role === 'leader' && peer.term > (best?.term ?? 0)) best = { node, term: peer.term }
   }))
-  return answers.reduce((best, one) => one !== undefined && one.term > (best?.term ?? 0) ? one : best, undefined)?.node
+  return best?.node
 }
 
 /** Which store is which process: by address. */
@@ -54,4 +55,34 @@ export async function waitReplicated(connection: Connection, stores: number, tim
     const voters = route?.region.peers.filter(peer => peer.role === 'voter').length ?? 0
     return voters >= stores && route?.leader !== undefined ? true : undefined
   }, 50)
+}
+
+/** Every replica on every store has applied what its leader has committed. */
+export async function waitCaughtUp(cluster: ProcessCluster, connection: Connection, timeoutMs: number): Promise<void> {
+  await waitFor('all replicas caught up', timeoutMs, async () => {
+    const all = (await Promise.all(cluster.stores.map(node => peersOn(connection, node, 0)))).flat()
+    const regions = new Set(all.map(peer => peer.region.regionId))
+    const isLevel = [...regions].every(id => {
+      const replicas = all.filter(peer => peer.region.regionId === id)
+      const leader = replicas.find(peer => peer.role === 'leader')
+      return leader !== undefined && replicas.length === cluster.stores.length && replicas.every(peer => peer.applied >= leader.committed)
+    })
+    return regions.size > 0 && isLevel ? true : undefined
+  }, 50)
+}
+
+/** Hands a region over and waits until its store leads it. */
+export async function transferTo(connection: Connection, node: NodeProcess, key: string, timeoutMs: number): Promise<void> {
+  const toStoreId = await waitFor('the id of a store', timeoutMs, () => storeIdOf(connection, node))
+  await waitFor(`${node.kind}-${node.index} leading`, timeoutMs, async () => {
+    const route = await connection.pd.getRegion(engineKeyOfText(key))
+    if (route?.leader === undefined) return undefined
+    const { regionId, epoch } = route.region
+    const [peer] = await peersOn(connection, node, regionId)
+    if (peer?.role === 'leader') return true
+    const from = (await connection.pd.getStores()).find(store => store.storeId === route.leader?.storeId)
+    await connection.channel(from?.address ?? '').call('TransferLeader',
+      { context: { regionId, epoch, peerId: route.leader.peerId, timeoutMs: 2_000 }, toStoreId }, { timeoutMs: 2_000 })
+    return undefined
+  }, 100)
 }

@@ -1,17 +1,17 @@
 import type { Connection } from '../server/connection.js'
-import { connectTo, engineKeyOfText, storeIdOf, waitReplicated, waitServing } from './cluster-access.js'
+import { connectTo, transferTo, waitReplicated, waitServing } from './cluster-access.js'
 import { HistoryRecorder } from './history.js'
 import { checkRegister } from './linearizability/register.js'
 import { Nemesis } from './nemesis.js'
 import type { FaultKind, FaultReport } from './nemesis.js'
-import type { NodeProcess, ProcessCluster } from './process-cluster.js'
+import type { ProcessCluster } from './process-cluster.js'
 import { seededRandom } from './random.js'
 import { registerClient } from './register-run.js'
 import { runRegister } from './register-workload.js'
 import { Survival } from './survival.js'
 import { judge } from './verdict.js'
 import type { Judgement } from './verdict.js'
-import { classify, sleep, waitFor } from './waiting.js'
+import { classify, sleep } from './waiting.js'
 
 export interface KillRoundsOptions {
   readonly cluster: ProcessCluster
@@ -118,11 +118,10 @@ export class KillRoundsRun {
   /** Load runs; one kill, at once started again; over when a write that began after the kill is acknowledged. */
   async #round(nemesis: Nemesis, kind: FaultKind): Promise<void> {
     await sleep(20 + this.#random() * 130)
-    const startMs = performance.now()
     const report = await nemesis.inflict(kind, 0)
     this.#faults.push(report)
     await waitServing(this.#first, recoveryMsMax, `verify/kills-serving/${this.#faults.length}`)
-    const recoveryMs = performance.now() - startMs
+    const recoveryMs = performance.now() - report.struckAtMs
     this.#recoveries.push(recoveryMs)
     this.#options.onProgress?.(this.#faults.length, `${kind}, serving again after ${recoveryMs.toFixed(0)} ms`)
   }
@@ -130,25 +129,10 @@ export class KillRoundsRun {
   /** Each store in turn leads and must have all of it. */
   async #sweepEveryReplica(): Promise<void> {
     for (const node of this.#options.cluster.stores) {
-      await this.#lead(node)
+      await transferTo(this.#first, node, this.#survival.prefix, recoveryMsMax)
       const wrong = await this.#survival.check(this.#first.client)
       this.#violations.push(...wrong.map(text => `${text} (read from store-${node.index})`))
     }
-  }
-
-  async #lead(node: NodeProcess): Promise<void> {
-    const { pd } = this.#first
-    const toStoreId = await waitFor('the id of a store', recoveryMsMax, () => storeIdOf(this.#first, node))
-    await waitFor(`store-${node.index} leading`, recoveryMsMax, async () => {
-      const route = await pd.getRegion(engineKeyOfText(this.#survival.prefix))
-      if (route?.leader === undefined) return undefined
-      if (route.leader.storeId === toStoreId) return true
-      const from = (await pd.getStores()).find(store => store.storeId === route.leader?.storeId)
-      const { regionId, epoch } = route.region
-      await this.#first.channel(from?.address ?? '').call('TransferLeader',
-        { context: { regionId, epoch, peerId: route.leader.peerId, timeoutMs: 5_000 }, toStoreId }, { timeoutMs: 5_000 })
-      return undefined
-    }, 200)
   }
 
   #conclude(seconds: number): KillRounds {

@@ -13,6 +13,8 @@ export interface FaultReport {
   readonly nodes: readonly string[]
   /** The system confirms it: the process died of our signal, or stood still. */
   readonly bit: boolean
+  /** By performance.now(): when the signals were sent. */
+  readonly struckAtMs: number
 }
 
 export interface NemesisOptions {
@@ -37,9 +39,10 @@ export class Nemesis {
     const nodes = await this.#targets(kind)
     const names = nodes.map(node => `${node.kind}-${node.index}`)
     this.#note(kind, names)
+    const struckAtMs = performance.now()
     const bit = kind.startsWith('pause') ? await this.#pause(nodes, outageMs) : await this.#kill(nodes, outageMs)
     this.#note(`${kind}-over`, names)
-    return { kind, nodes: names, bit }
+    return { kind, nodes: names, bit, struckAtMs }
   }
 
   async #targets(kind: FaultKind): Promise<readonly NodeProcess[]> {

@@ -28,6 +28,12 @@ export interface ProcessClusterOptions {
   readonly environment?: Readonly<Record<string, string>>
 }
 
+/** For one process and one start. */
+export interface LaunchOptions {
+  readonly flags?: readonly string[]
+  readonly environment?: Readonly<Record<string, string>>
+}
+
 /** A process that ended although nobody asked it to. */
 export interface Crash {
   readonly node: NodeProcess
@@ -85,11 +91,13 @@ export class ProcessCluster {
   logPath(node: NodeProcess): string { return join(this.folder, `${node.kind}-${node.index}.log`) }
 
   /** Starts a process on its data, unless it runs. */
-  launch(node: NodeProcess, environment: Readonly<Record<string, string>> = {}): void {
+  launch(node: NodeProcess, more: LaunchOptions = {}): void {
     if (isAlive(node)) return
     const log = openSync(this.logPath(node), 'a')
-    const child = spawn(process.execPath, ['--enable-source-maps', program, ...node.args],
-      { stdio: ['ignore', log, log], env: { ...process.env, ...this.environment, ...environment } })
+    // Standard input is a leash: it ends with us, however we end, and they end with it.
+    const args = ['--enable-source-maps', program, ...node.args, '--stop-with-stdin', ...(more.flags ?? [])]
+    const child = spawn(process.execPath, args,
+      { stdio: ['pipe', log, log], env: { ...process.env, ...this.environment, ...more.environment } })
     closeSync(log)
     node.child = child
     node.isEnding = false

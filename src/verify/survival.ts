@@ -16,6 +16,7 @@ interface Written {
 
 const valueBytes = 100
 const keysPerRead = 1_000
+const failuresKept = 50
 
 /**
  * The audit of acknowledged writes. Each key is written once: one that was acknowledged must be there for ever, one that the
@@ -25,6 +26,8 @@ export class Survival {
   readonly acknowledged: Written[] = []
   readonly refused: Written[] = []
   unknown = 0
+  /** What the last refused and unknown writes were told, for reports. */
+  readonly failures: string[] = []
   #ordinal = 0
   /** When the last write was acknowledged. */
   lastAckMs = 0
@@ -55,6 +58,7 @@ export class Survival {
       const outcome = classify(error)
       if (outcome === 'certain') this.refused.push(written)
       else this.unknown++
+      if (this.failures.push(String(error)) > failuresKept) this.failures.shift()
       return outcome
     }
   }

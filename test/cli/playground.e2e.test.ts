@@ -113,26 +113,6 @@ t.test('nodes by hand: PD after the store, TERM, a kill in the bootstrap, two on
   t.strictSame(await pd.ended, { code: 0, signal: null })
 })
 
-t.test('a stop that waits for an heir; a second signal ends it at once', async t => {
-  const playground = serve(t, ['playground', '--json', '--pd-port', '0'], { cwd: folder(t) })
-  const ready = await playground.line as unknown as Ready
-  const { stores } = ready
-  t.teardown(() => { for (const pid of ready.pids) if (isRunning(pid)) process.kill(pid, 'SIGKILL') })
-  const { regions } = JSON.parse((await karst(['ctl', 'region', '--json', '--pd', ready.endpoints.join()])).out) as
-    { regions: { leaderStore: number }[] }
-  const leader = stores.find(store => store.storeId === regions[0]?.leaderStore)!
-  const others = stores.filter(store => store !== leader)
-  for (const { pid } of others) process.kill(pid, 'SIGSTOP')
-  process.kill(leader.pid, 'SIGTERM')
-  await new Promise(resolve => setTimeout(resolve, 1_000))
-  t.ok(isRunning(leader.pid), 'nobody can take over: it waits')
-  process.kill(leader.pid, 'SIGTERM')
-  await until('it ends', () => playground.text.err.includes('is gone: exit code 143'))
-  for (const { pid } of others) process.kill(pid, 'SIGCONT')
-  playground.signal('SIGTERM')
-  t.strictSame(await playground.ended, { code: 0, signal: null })
-})
-
 t.test('a playground that is killed leaves no process behind', async t => {
   const playground = serve(t, ['playground', '--json', '--stores', '1', '--pd-port', '0'], { cwd: folder(t) })
   const { pids } = await playground.line as unknown as Ready

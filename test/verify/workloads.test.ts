@@ -139,13 +139,13 @@ t.test('the audit of acknowledged writes', async t => {
 t.test('verdict: too little of anything is void, a violation always counts', async t => {
   const good: Evidence = {
     violations: [], undecided: [], operations: { ok: 100, fail: 1, info: 1 }, okMin: 100, faultsWanted: ['kill'],
-    faults: [{ kind: 'kill', nodes: ['store-1'], bit: false }, { kind: 'kill', nodes: ['store-1'], bit: true }],
+    faults: [{ kind: 'kill', nodes: ['store-1'], bit: false, struckAtMs: 0 }, { kind: 'kill', nodes: ['store-1'], bit: true, struckAtMs: 0 }],
   }
   const verdict = (change: Partial<Evidence>): string => judge({ ...good, ...change }).verdict
   t.equal(verdict({}), 'passed')
   t.equal(verdict({ operations: { ok: 99, fail: 0, info: 0 } }), 'void')
   t.equal(verdict({ faults: [] }), 'void')
-  t.equal(verdict({ faults: [{ kind: 'kill', nodes: ['store-1'], bit: false }] }), 'void')
+  t.equal(verdict({ faults: [{ kind: 'kill', nodes: ['store-1'], bit: false, struckAtMs: 0 }] }), 'void')
   t.equal(verdict({ faultsWanted: ['kill', 'pause'] }), 'void')
   t.equal(verdict({ undecided: ['gave up'] }), 'void')
   t.equal(verdict({ violations: ['lost'], faults: [], undecided: ['gave up'] }), 'failed')
