@@ -90,8 +90,9 @@ const rules: readonly Rule[] = [
   { keys: ['initial-cluster', 'name'], check: values => initialClusterMistake(values.text('initial-cluster'), values.text('name')) },
   {
     keys: ['election-interval', 'tick-interval'],
-    check: values => values.number('election-interval') >= values.number('tick-interval') * (initial.heartbeatTicks + 1) ? undefined
-      : `election-interval must be at least ${initial.heartbeatTicks + 1} tick-intervals`,
+    // Not shorter than the vote guard, which is counted in ticks.
+    check: values => values.number('election-interval') >= values.number('tick-interval') * initial.leaseTicks ? undefined
+      : `election-interval must be at least ${initial.leaseTicks} tick-intervals`,
   },
   {
     keys: ['lease', 'tick-interval'],
