@@ -97,10 +97,12 @@ const firstPorts = { store: 20_160, status: 20_180 }
 export async function spawnPlayground(plan: PlaygroundPlan): Promise<{ readonly pd: readonly Child[]; readonly stores: readonly Child[] }> {
   const wishes = (count: number, first: number, step: number): number[] =>
     Array.from({ length: count }, (_, at) => plan.pdPort === 0 ? 0 : first + at * step)
-  const [clients, pages, peers, addresses, statuses] = await Promise.all([
-    loopbackPorts(wishes(plan.pd, plan.pdPort, 10)), loopbackPorts(wishes(plan.pd, plan.pdPort + 1, 10)),
-    loopbackPorts(Array.from({ length: plan.pd }, () => 0)),
-    loopbackPorts(wishes(plan.stores, firstPorts.store, 1)), loopbackPorts(wishes(plan.stores, firstPorts.status, 1))])
+  const groups = [
+    wishes(plan.pd, plan.pdPort, 10), wishes(plan.pd, plan.pdPort + 1, 10), Array.from({ length: plan.pd }, () => 0),
+    wishes(plan.stores, firstPorts.store, 1), wishes(plan.stores, firstPorts.status, 1),
+  ]
+  const ports = await loopbackPorts(groups.flat())
+  const [clients = [], pages = [], peers = [], addresses = [], statuses = []] = groups.map(({ length }) => ports.splice(0, length))
   const local = (port: number | undefined): string => `127.0.0.1:${port}`
   const logDir = join(plan.dataDir, 'logs')
   mkdirSync(logDir, { recursive: true })

@@ -10,6 +10,7 @@ import type { LogSink } from './logging.js'
 import { loopbackPorts } from './loopback-ports.js'
 import { PdProcess } from './pd-member.js'
 import { untilSettled } from './settled.js'
+import { StartupError } from './startup-error.js'
 import { MemoryLogDisk, MemoryStoreDisk, openLogOnDisk, openStoreOnDisk } from './storage.js'
 import { StoreNode } from './store-node.js'
 
@@ -71,6 +72,10 @@ export interface Cluster {
 }
 
 const startMsMax = 30_000
+const portAttemptsMax = 5
+
+const wish = (wishes: readonly number[] | undefined, count: number): number[] =>
+  Array.from({ length: count }, (_, at) => wishes?.[at] ?? 0)
 
 /** Starts PD and stores on loopback from the same code as `karst pd` and `karst store`; resolves when the cluster serves. */
 export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
@@ -88,7 +93,7 @@ class LocalCluster implements Cluster {
   readonly #options: ClusterOptions
   readonly #log: LogSink
   readonly #connections = new Set<Connection>()
-  readonly #pd: PdSlot[] = []
+  #pd: readonly PdSlot[] = []
   readonly #stores: StoreSlot[] = []
   #closing: Promise<void> | undefined
 
@@ -102,18 +107,8 @@ class LocalCluster implements Cluster {
   get stores(): readonly ClusterStore[] { return this.#stores }
 
   async start(): Promise<void> {
-    const { stores = 3, pd = 1, timeoutMs = startMsMax, ports = {} } = this.#options
-    const wish = (wishes: readonly number[] | undefined, count: number): number[] =>
-      Array.from({ length: count }, (_, at) => wishes?.[at] ?? 0)
-    const [clientPorts, peerPorts, statusPorts] = await Promise.all([
-      loopbackPorts(wish(ports.pd, pd)), loopbackPorts(wish(undefined, pd)), loopbackPorts(wish(ports.status, pd))])
-    const initialCluster = peerPorts.map((port, at) => `pd-${at + 1}=http://127.0.0.1:${port}`).join(',')
-    for (let at = 0; at < pd; at++) {
-      this.#pd.push(new PdSlot(`pd-${at + 1}`, {
-        'client-urls': [`http://127.0.0.1:${clientPorts[at]}`], 'peer-urls': [`http://127.0.0.1:${peerPorts[at]}`],
-        'status-addr': `127.0.0.1:${statusPorts[at]}`, 'initial-cluster': initialCluster, ...this.#options.pdConfig,
-      }, this.#folder(`pd-${at + 1}`)))
-    }
+    const { stores = 3, timeoutMs = startMsMax, ports = {} } = this.#options
+    await this.#startMembers()
     const storePorts = ports.stores === undefined ? [] : await loopbackPorts(wish(ports.stores, stores))
     for (let at = 0; at < stores; at++) {
       this.#stores.push(new StoreSlot(`store-${at + 1}`, {
@@ -121,9 +116,29 @@ class LocalCluster implements Cluster {
         ...this.#options.storeConfig,
       }, this.#folder(`store-${at + 1}`)))
     }
-    await Promise.all([
-      ...this.#pd.map(slot => slot.start(this.#log, this.#onFatal)), ...this.#stores.map(slot => slot.start(this.#log, this.#onFatal))])
+    await Promise.all(this.#stores.map(slot => slot.start(this.#log, this.#onFatal)))
     if (stores > 0) await this.settled(timeoutMs)
+  }
+
+  /** Members must know each other's ports before they listen; meanwhile somebody else may have taken one. */
+  async #startMembers(): Promise<void> {
+    const { pd = 1, ports = {} } = this.#options
+    for (let attempt = 1; ; attempt++) {
+      const found = await loopbackPorts([...wish(ports.pd, pd), ...wish(undefined, pd), ...wish(ports.status, pd)])
+      const [clients, peers, pages] = [found.slice(0, pd), found.slice(pd, 2 * pd), found.slice(2 * pd)]
+      const initialCluster = peers.map((port, at) => `pd-${at + 1}=http://127.0.0.1:${port}`).join(',')
+      this.#pd = clients.map((port, at) => new PdSlot(`pd-${at + 1}`, {
+        'client-urls': [`http://127.0.0.1:${port}`], 'peer-urls': [`http://127.0.0.1:${peers[at]}`],
+        'status-addr': `127.0.0.1:${pages[at]}`, 'initial-cluster': initialCluster, ...this.#options.pdConfig,
+      }, this.#folder(`pd-${at + 1}`)))
+      try {
+        await Promise.all(this.#pd.map(slot => slot.start(this.#log, this.#onFatal)))
+        return
+      } catch (error) {
+        await Promise.all(this.#pd.map(slot => slot.stop(0)))
+        if (!(error instanceof StartupError && error.code === 'addressInUse') || attempt === portAttemptsMax) throw error
+      }
+    }
   }
 
   #folder(name: string): string | undefined {

@@ -33,6 +33,7 @@ export interface Connection {
   close(): void
 }
 
+/** @throws InvalidArgumentError */
 export function openConnection(options: ConnectionOptions): Connection {
   const { keyspace, timeoutMs, pdAddresses } = options
   const node = openNodeEnv({ name: options.name, log: options.log })
@@ -52,9 +53,7 @@ export function openConnection(options: ConnectionOptions): Connection {
     // Requests under way still learn that their channel is closed: that takes a turn of the loop.
     setImmediate(() => setImmediate(node.close))
   }
-  const client = new KarstClient({ env, pd, openChannel: open, onClose: close }, {
-    ...(keyspace !== undefined && { keyspace }), ...(timeoutMs !== undefined && { timeoutMs }),
-  })
+  const client = makeClient()
   return {
     client, pd,
     channel: address => {
@@ -63,6 +62,18 @@ export function openConnection(options: ConnectionOptions): Connection {
       return channel
     },
     close: () => { client.close() },
+  }
+
+  function makeClient(): KarstClient {
+    try {
+      return new KarstClient({ env, pd, openChannel: open, onClose: close }, {
+        ...(keyspace !== undefined && { keyspace }), ...(timeoutMs !== undefined && { timeoutMs }),
+      })
+    } catch (error) {
+      pd.close()
+      close()
+      throw error
+    }
   }
 }
 

@@ -1,4 +1,5 @@
 import { setFlagsFromString } from 'node:v8'
+import { StorageError } from '../common/errors.js'
 import { StartupError } from './startup-error.js'
 import type { LogSink } from './logging.js'
 
@@ -39,8 +40,7 @@ export async function runNode<T extends Runnable>(options: RunOptions<T>): Promi
   setFlagsFromString(`--heap-growing-percent=${heapGrowingPercent}`)
   const die = (error: unknown): never => {
     const isWanted = error instanceof StartupError
-    const reason = isWanted ? error.message : error instanceof Error ? error.stack ?? error.message : String(error)
-    log(node.name, 'error', 'node.fatal', { reason })
+    log(node.name, 'error', 'node.fatal', { reason: reasonOf(error) })
     process.exit(isWanted ? 1 : fatalExitCode)
   }
   const node = options.create(die)
@@ -77,6 +77,14 @@ export async function runNode<T extends Runnable>(options: RunOptions<T>): Promi
   // It would keep the process alive for as long as whoever started us lives.
   if (options.stopWithStdin) process.stdin.destroy()
   return code
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof StartupError) return error.message
+  if (error instanceof StorageError) {
+    return `the disk failed (${error.code}): ${error.message}. What was acknowledged is in the log; look after the disk, then start again.`
+  }
+  return `a bug: ${error instanceof Error ? error.stack ?? error.message : String(error)}`
 }
 
 function onStdinEnd(run: () => void): void {

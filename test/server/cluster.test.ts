@@ -208,6 +208,7 @@ t.test('one store is a cluster as well; two clusters live side by side', async t
 t.test('connect says what is wrong', async t => {
   await t.rejects(connect({ pd: 'nonsense' }), InvalidArgumentError)
   await t.rejects(connect({ pd: [] }), InvalidArgumentError)
+  await t.rejects(connect({ pd: '127.0.0.1:1', keyspace: -1 }), InvalidArgumentError)
   await t.rejects(connect({ pd: '127.0.0.1:1', timeoutMs: 200 }), PdUnreachableError)
   await t.rejects(startCluster({ storeConfig: { nonsense: 1 } }), { name: 'StartupError', code: 'config', message: /unknown key nonsense/ })
 })
