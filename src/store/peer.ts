@@ -276,7 +276,15 @@ export class Peer {
     if (this.region?.peers.some(peer => peer.peerId === from.peerId) !== true) this.strangers.set(from.peerId, from)
     this.heardFrom.set(from.peerId, now)
     if (message.type === MessageType.Append || message.type === MessageType.Heartbeat) this.lastHeardMs = now
-    this.node.step(message)
+    this.node.step(this.#isAmnesic(message) ? { ...message, commit: logIndex(0) } : message)
+  }
+
+  /**
+   * A raft snapshot that a crash cut short took the log with it (recovery.ts). Until the leader finds out, its heartbeats
+   * speak of entries that we acknowledged before; another snapshot brings what they stood for.
+   */
+  #isAmnesic(message: Message): boolean {
+    return this.state === undefined && message.type === MessageType.Heartbeat && message.commit > this.node.lastIndex
   }
 
   /** Followers and learners that lag behind, for PD. */
