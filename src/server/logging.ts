@@ -4,6 +4,7 @@ import { dirname } from 'node:path'
 import type { pino as Pino } from 'pino'
 import type { LogFields, LogLevel } from '../common/env.js'
 import { isCode } from './files.js'
+import { StartupError } from './startup-error.js'
 
 export interface LogOptions {
   readonly level: LogLevel
@@ -35,13 +36,21 @@ function jsonLog(level: LogLevel, write: (line: string) => void): LogSink {
   return (node, at, event, fields) => { json[at]({ node, ...plain(fields) }, event) }
 }
 
+function openLogFile(file: string): number {
+  try {
+    mkdirSync(dirname(file), { recursive: true })
+    return openSync(file, 'a')
+  } catch (error) {
+    throw new StartupError('config', `log.file.filename ${file} cannot be opened: ${(error as Error).message}`, { cause: error })
+  }
+}
+
 const standardError = 2
 const writeAttemptsMax = 100
 
-/** @throws Error when the file cannot be opened */
+/** @throws StartupError when the file cannot be opened */
 function openLines(file: string): (line: string) => void {
-  if (file !== '') mkdirSync(dirname(file), { recursive: true })
-  const fd = file === '' ? standardError : openSync(file, 'a')
+  const fd = file === '' ? standardError : openLogFile(file)
   return line => {
     const bytes = Buffer.from(line)
     let at = 0

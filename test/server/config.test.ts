@@ -78,6 +78,8 @@ t.test('relations between keys', async t => {
   t.equal(of(storeSchema, { 'server.addr': '0.0.0.0:20160', 'server.advertise-addr': '10.0.0.7:20160' }), '')
   t.match(of(storeSchema, { 'server.advertise-addr': '0.0.0.0:1' }), /others can reach/)
   t.match(of(storeSchema, { 'server.addr': '' }), /must not be empty/)
+  t.match(of(storeSchema, { 'storage.data-dir': '' }), /must not be empty/)
+  t.match(of(pdSchema, { 'data-dir': '' }), /must not be empty/)
   t.match(of(storeSchema, { 'pd.endpoints': [] }), /must name a PD member/)
   t.match(of(pdSchema, { lease: '700ms' }), /lease must be 10 % shorter/)
   t.match(of(pdSchema, { 'client-urls': 'http://0.0.0.0:2379' }), /advertise-client-urls/)

@@ -86,6 +86,7 @@ const rules: readonly Rule[] = [
   },
   { keys: ['client-urls'], check: values => values.list('client-urls').length === 0 ? 'client-urls must not be empty' : undefined },
   { keys: ['peer-urls'], check: values => values.list('peer-urls').length === 0 ? 'peer-urls must not be empty' : undefined },
+  { keys: ['data-dir'], check: values => values.text('data-dir') === '' ? 'data-dir must not be empty' : undefined },
   { keys: ['name'], check: values => /^[\w.-]+$/.test(values.text('name')) ? undefined : 'name must be of letters, digits and _ . -' },
   { keys: ['initial-cluster', 'name'], check: values => initialClusterMistake(values.text('initial-cluster'), values.text('name')) },
   {

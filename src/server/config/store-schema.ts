@@ -169,6 +169,10 @@ const rules: readonly Rule[] = [
     keys: ['server.addr'], check: values => values.text('server.addr') === '' ? 'server.addr must not be empty' : undefined,
   },
   {
+    keys: ['storage.data-dir'],
+    check: values => values.text('storage.data-dir') === '' ? 'storage.data-dir must not be empty' : undefined,
+  },
+  {
     keys: ['pd.endpoints'], check: values => values.list('pd.endpoints').length === 0 ? 'pd.endpoints must name a PD member' : undefined,
   },
   {
