@@ -7,7 +7,8 @@ import { createRawHandlers } from '../rawkv/raw-service.js'
 import type { StoreApi } from '../store/api.js'
 import type { RpcHandlers } from '../transport/api.js'
 
-const splitKeysMax = 1_024
+/** New regions that one SplitRegion request asks for. */
+export const splitKeysMax = 1_024
 /** Engine keys are memcomparable: 9 bytes for each 8 of the key, and the prefix of API v2. */
 const engineKeyBytesMax = Math.ceil((limits.keyBytesMax + 4) / 8 + 1) * 9
 

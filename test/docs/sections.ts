@@ -5,6 +5,7 @@ import { limits } from '../../src/common/limits.js'
 import { logicalMax } from '../../src/pd/core/tso.js'
 import { defaultPdConfig } from '../../src/pd/config.js'
 import { ttlSecondsMax } from '../../src/rawkv/limits.js'
+import { splitKeysMax } from '../../src/server/store-services.js'
 import { examples } from './examples.js'
 
 /** From dist/test/docs/. */
@@ -34,6 +35,7 @@ function limitRows(): string {
     ['ttlSecondsMax', ttlSecondsMax, 'Time to live, in seconds.'],
     ['tsoCountMax', logicalMax, 'Timestamps of one Tso request.'],
     ['idsPerRequestMax', 1 << 16, 'Ids of one AllocId request.'],
+    ['splitKeysMax', splitKeysMax, 'Keys of one SplitRegion request.'],
     ['splitCountMax', defaultPdConfig.splitCountMax, 'New regions of one AskSplit request.'],
   ]
   return ['| name | at most | what |', '|---|---|---|', ...rows,
