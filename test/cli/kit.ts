@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 
 const program = fileURLToPath(new URL('../../../bin/karst.mjs', import.meta.url))
-const runMsMax = 60_000
+const runMsMax = 120_000
 
 export interface Run { readonly code: number | null; readonly out: string; readonly err: string }
 

@@ -6,6 +6,9 @@ import type { Run } from './kit.js'
 
 t.setTimeout(300_000)
 
+/** On a machine that does much else at the same time. */
+const patience = ['--timeout', '60s']
+
 interface Node { readonly address: string; readonly statusAddress: string; readonly pid: number; readonly dataDir: string; readonly storeId: number }
 interface Ready { readonly ready: boolean; readonly endpoints: string[]; readonly pids: number[]; readonly pd: Node[]; readonly stores: Node[] }
 
@@ -25,7 +28,7 @@ t.test('a playground of processes: write, kill -9 the leader, go on, restart, st
   t.equal(ready.ready, true)
   t.equal(ready.stores.length, 3)
   t.equal(new Set(ready.pids).size, 4)
-  const pd = ['--pd', ready.endpoints.join(',')]
+  const pd = ['--pd', ready.endpoints.join(','), ...patience]
   const json = async (...args: string[]): Promise<Record<string, unknown>> => {
     const run = await karst([...args, ...pd, '--json'])
     return JSON.parse(run.out) as Record<string, unknown>
@@ -78,7 +81,7 @@ t.test('a playground of processes: write, kill -9 the leader, go on, restart, st
   const second = serve(t, ['playground', '--json', '--pd-port', '0'], { cwd })
   const later = await second.line as unknown as Ready
   t.teardown(() => { for (const pid of later.pids) if (isRunning(pid)) process.kill(pid, 'SIGKILL') })
-  t.match(await karst(['kv', 'get', 'after', '--pd', later.endpoints.join(',')]), { code: 0, out: 'kill\n' }, 'the data is there again')
+  t.match(await karst(['kv', 'get', 'after', '--pd', later.endpoints.join(','), ...patience]), { code: 0, out: 'kill\n' }, 'the data is there again')
   second.signal('SIGINT')
   t.strictSame(await second.ended, { code: 0, signal: null })
 })
@@ -106,11 +109,31 @@ t.test('nodes by hand: PD after the store, TERM, a kill in the bootstrap, two on
   const twin = await karst(['store', ...flags, '--json'])
   t.equal(twin.code, 1)
   t.match(JSON.parse(twin.out), { error: { code: 'dataDirInUse', message: /in use by process \d+/ } })
-  t.match(await karst(['kv', 'put', 'a', 'b', '--pd', address ?? '']), { code: 0 })
+  t.match(await karst(['kv', 'put', 'a', 'b', '--pd', address ?? '', ...patience]), { code: 0 })
   alive.signal('SIGINT')
   t.strictSame(await alive.ended, { code: 0, signal: null })
   pd.signal('SIGTERM')
   t.strictSame(await pd.ended, { code: 0, signal: null })
+})
+
+t.test('a stop that waits for an heir; a second signal ends it at once', async t => {
+  const playground = serve(t, ['playground', '--json', '--pd-port', '0'], { cwd: folder(t) })
+  const ready = await playground.line as unknown as Ready
+  const { stores } = ready
+  t.teardown(() => { for (const pid of ready.pids) if (isRunning(pid)) process.kill(pid, 'SIGKILL') })
+  const { regions } = JSON.parse((await karst(['ctl', 'region', '--json', '--pd', ready.endpoints.join(), ...patience])).out) as
+    { regions: { leaderStore: number }[] }
+  const leader = stores.find(store => store.storeId === regions[0]?.leaderStore)!
+  const others = stores.filter(store => store !== leader)
+  for (const { pid } of others) process.kill(pid, 'SIGSTOP')
+  process.kill(leader.pid, 'SIGTERM')
+  await new Promise(resolve => setTimeout(resolve, 1_000))
+  t.ok(isRunning(leader.pid), 'nobody can take over: it waits')
+  process.kill(leader.pid, 'SIGTERM')
+  await until('it ends', () => playground.text.err.includes('is gone: exit code 143'))
+  for (const { pid } of others) process.kill(pid, 'SIGCONT')
+  playground.signal('SIGTERM')
+  t.strictSame(await playground.ended, { code: 0, signal: null })
 })
 
 t.test('a playground that is killed leaves no process behind', async t => {
@@ -126,7 +149,7 @@ t.test('in memory: one process, nothing on disk', async t => {
   const cwd = folder(t)
   const playground = serve(t, ['playground', '--in-memory', '--stores', '1', '--pd-port', '0', '--json'], { cwd })
   const ready = await playground.line as unknown as Ready
-  const pd = ['--pd', ready.endpoints.join(',')]
+  const pd = ['--pd', ready.endpoints.join(','), ...patience]
   t.match(await karst(['kv', 'put', 'a', 'b', ...pd]), { code: 0 })
   t.match(await karst(['kv', 'get', 'a', ...pd]), { code: 0, out: 'b\n' })
   t.notOk(existsSync(join(cwd, 'karst-data')))

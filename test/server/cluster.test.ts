@@ -17,10 +17,10 @@ const quick = {
 }
 t.setTimeout(300_000)
 
-const again = { retryUndetermined: true, timeoutMs: 20_000 }
+const again = { retryUndetermined: true, timeoutMs: 60_000 }
 
 async function start(t: Test, options: ClusterOptions = {}): Promise<Cluster> {
-  const cluster = await startCluster({ storeConfig: quick, ...options })
+  const cluster = await startCluster({ storeConfig: quick, timeoutMs: 120_000, ...options })
   t.teardown(() => cluster.close())
   return cluster
 }
@@ -116,10 +116,10 @@ for (const where of ['memory', 'disk'] as const) {
     await Promise.all([0, 1, 2].map(index => cluster.startStore(index)))
     await put(150)
     for (let i = 0; i < 200; i++) {
-      const value = text(await client.raw.get(`key-${i}`, { timeoutMs: 20_000 }))
+      const value = text(await client.raw.get(`key-${i}`, { timeoutMs: 60_000 }))
       if (value !== `value-${i}`) t.fail(`key-${i} is ${value}`)
     }
-    t.equal((await client.raw.scan({ prefix: 'key-' }, { timeoutMs: 20_000 }).toArray()).length, 200)
+    t.equal((await client.raw.scan({ prefix: 'key-' }, { timeoutMs: 60_000 }).toArray()).length, 200)
   })
 
   t.test(`in ${where}: PD stops and comes back; clients that know their regions do not mind`, async t => {
@@ -192,7 +192,7 @@ t.test('five stores and three members of PD; the leader of PD goes', async t => 
   await client.raw.put('a', '1')
   const leader = (await cluster.connection().pd.getMembers()).findIndex(member => member.isLeader)
   await cluster.stopPd(leader)
-  const other = await connect({ pd: cluster.pdAddresses, timeoutMs: 20_000 })
+  const other = await connect({ pd: cluster.pdAddresses, timeoutMs: 60_000 })
   t.teardown(() => { other.close() })
   t.equal(text(await other.raw.get('a')), '1')
   await cluster.startPd(leader)
@@ -224,5 +224,5 @@ t.test('a cluster on disk finds its data again', async t => {
   t.notOk(existsSync(join(dataDir, 'store-1', 'LOCK')), 'the lock is given back')
   const second = await start(t, { dataDir })
   t.strictSame(second.stores.map(store => store.storeId), ids)
-  t.equal(text(await second.client().raw.get('kept', { timeoutMs: 20_000 })), 'yes')
+  t.equal(text(await second.client().raw.get('kept', { timeoutMs: 60_000 })), 'yes')
 })

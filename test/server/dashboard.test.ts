@@ -17,7 +17,7 @@ class Element {
 }
 
 t.test('the dashboard shows stores, regions and PD of a living cluster', async t => {
-  const cluster = await startCluster()
+  const cluster = await startCluster({ timeoutMs: 100_000 })
   t.teardown(() => cluster.close())
   const base = `http://${cluster.pdStatusAddresses[0]}`
   const page = await fetch(base)

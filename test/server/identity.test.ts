@@ -24,7 +24,7 @@ function folder(t: Test): string {
 }
 
 async function start(t: Test, options: ClusterOptions = {}): Promise<Cluster> {
-  const cluster = await startCluster({ stores: 1, storeConfig: quick, ...options })
+  const cluster = await startCluster({ stores: 1, storeConfig: quick, timeoutMs: 120_000, ...options })
   t.teardown(() => cluster.close())
   return cluster
 }
