@@ -28,6 +28,7 @@ import { ClusterOracles } from './oracles.js'
 import { PdHost, pdClientPort, pdMembers } from './pd-host.js'
 import type { ClusterPlan } from './plan.js'
 import { Prober } from './prober.js'
+import { tilingMistake } from './region-audit.js'
 import { StoreHost } from './store-host.js'
 
 const file = 'sim/cluster/world.ts'
@@ -245,7 +246,10 @@ export class ClusterWorld implements SimWorld, FaultTargets {
   mayWipe(node: SimNode): boolean {
     if (this.#storeHost(node) === undefined || this.storeHosts.some(host => !host.node.isAlive || host.store === undefined)) return false
     const infos = this.infos().map(({ info }) => info)
-    return this.leaders().every(({ region }) => region.peers.length >= 3 && region.peers.every(peer => {
+    const leaders = this.leaders()
+    // A region without a leader says nothing of who is missing.
+    if (tilingMistake(leaders.map(({ region }) => region)) !== undefined) return false
+    return leaders.every(({ region }) => region.peers.length >= 3 && region.peers.every(peer => {
       const info = infos.find(one => one.peerId === peer.peerId)
       return peer.role === 'voter' && info !== undefined && sameEpoch(info.region.epoch, region.epoch) && info.lastIndex === info.applied
     }))
