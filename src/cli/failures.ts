@@ -28,7 +28,9 @@ export function failureOf(error: unknown): Failure {
   if (error instanceof PdRefusedError) {
     return { code: error.error.kind, message: error.message, exitCode: exitCodes.failed, details: { ...error.error } }
   }
-  if (error instanceof StartupError) return { code: error.code, message: error.message, exitCode: exitCodes.failed }
+  if (error instanceof StartupError) {
+    return { code: error.code, message: error.message, exitCode: error.code === 'config' ? exitCodes.usage : exitCodes.failed }
+  }
   const bug = error instanceof Error ? error.stack ?? error.message : String(error)
   return { code: 'Internal', message: `this should not happen: ${bug}`, exitCode: exitCodes.failed }
 }

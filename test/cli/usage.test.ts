@@ -48,6 +48,7 @@ const wrong: readonly Case[] = [
   { args: ['store', '--data-dir', '/dev/null/x', '--addr', '127.0.0.1:0', '--status-addr', '127.0.0.1:0'], code: 1, says: /\/dev\/null\/x cannot be used/ },
   { args: ['pd', '--name', 'a', '--initial-cluster', 'b=http://x:1'], code: 2, says: /names b, but this member is called a/ },
   { args: ['playground', '--stores', '0'], code: 2, says: /a whole number from 1 to 32/ },
+  { args: ['playground', '--in-memory', '--pd-port', '0', '--set', 'nonsense=1'], code: 2, says: /unknown key nonsense/ },
   { args: ['playground', '--sotres', '3'], code: 2, says: /Did you mean --stores\?/ },
   { args: ['sim', '--seed', 'x'], code: 2, says: /--seed/ },
 ]
