@@ -1,10 +1,10 @@
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { utf8 } from '../src/common/bytes.js'
 import { EtcdCluster, gateway } from './etcd.js'
 import { BenchError, figuresOf, type LoadFigures } from './figures.js'
 import { run, runNative, scratchFolder } from './native-load.js'
-import { inParallel } from './processes.js'
+import { inParallel, pause } from './processes.js'
 import { frame } from './protobuf.js'
 import type { Cell, Driver, RunSettings, System } from './subject.js'
 import { etcdPut, etcdRange, etcdTemplates } from './templates.js'
@@ -13,6 +13,7 @@ import { keyOf } from './workloads.js'
 
 const preloadBatchKeys = 100
 const preloadLanes = 8
+const preloadAttempts = 6
 
 export class EtcdSystem implements System {
   readonly name = 'etcd'
@@ -49,7 +50,7 @@ export class EtcdSystem implements System {
       const first = batch * preloadBatchKeys
       const success = Array.from({ length: Math.min(preloadBatchKeys, settings.records - first) }, (_, at) =>
         ({ request_put: { key: Buffer.from(keyOf(first + at)).toString('base64'), value } }))
-      await gateway(url, 'kv/txn', { success }, 20_000)
+      await withRetries(async () => { await gateway(url, 'kv/txn', { success }, 20_000) })
       onProgress(done += success.length)
     })
     this.#revision = await this.cluster.revision()
@@ -83,7 +84,8 @@ export class EtcdSystem implements System {
   /** A second opinion: a client that is not ours. Every request repeats one key, which costs etcd no more than many. */
   async #h2load(cell: Cell, settings: RunSettings): Promise<LoadFigures> {
     const { url } = await this.cluster.leader()
-    const folder = scratchFolder()
+    const scratch = scratchFolder()
+    const folder = scratch.path
     // It takes whole seconds only.
     const seconds = Math.ceil(settings.seconds)
     try {
@@ -98,7 +100,19 @@ export class EtcdSystem implements System {
         settings.signal)
       return readH2load(output, readLog(join(folder, 'log')), seconds)
     } finally {
-      rmSync(folder, { recursive: true, force: true })
+      scratch.remove()
+    }
+  }
+}
+
+/** A machine under other load makes etcd lose its leader for a moment. */
+async function withRetries(run: () => Promise<void>): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await run()
+    } catch (error) {
+      if (attempt === preloadAttempts) throw error
+      await pause(500)
     }
   }
 }

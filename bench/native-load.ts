@@ -1,10 +1,11 @@
 import { execFile, execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { BenchError, figuresOf, type LoadFigures } from './figures.js'
+import { temporaryFolder } from './processes.js'
 import { hasCommand } from './tools.js'
 
 /** Which of the two native clients; they share everything but the protocol. */
@@ -60,7 +61,12 @@ export function buildLoader(program: NativeProgram): string {
 }
 
 /** For files of clients: in memory where the system has such a place, so that they do not disturb the disk that is measured. */
-export function scratchFolder(): string {
+export function scratchFolder(): { readonly path: string; remove(): void } {
+  const path = newScratchFolder()
+  return { path, ...temporaryFolder(path) }
+}
+
+function newScratchFolder(): string {
   try {
     accessSync('/dev/shm', constants.W_OK)
     return mkdtempSync('/dev/shm/karst-bench-')
@@ -94,15 +100,17 @@ const graceSeconds = 30
 /** One run of a native client. Rejects with BenchError when the client gives up. */
 export async function runNative(plan: NativePlan, signal?: AbortSignal): Promise<LoadFigures> {
   const program = buildLoader(plan.program)
-  const folder = scratchFolder()
+  const scratch = scratchFolder()
+  const folder = scratch.path
   try {
     const [host = '', port = ''] = plan.address.split(':')
     const output = await run(program, [host, port, writePlan(plan, folder)], plan.seconds + graceSeconds, signal)
+    if (output === '') throw new BenchError(`${plan.program}-load ended without a word`)
     const said = JSON.parse(output) as { operations: number; failed: number; seconds: number; cpuSeconds: number; firstError: string }
     const bytes = readFileSync(join(folder, 'latencies'))
     return figuresOf(new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2).slice().sort(), said)
   } finally {
-    rmSync(folder, { recursive: true, force: true })
+    scratch.remove()
   }
 }
 

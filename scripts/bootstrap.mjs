@@ -105,7 +105,9 @@ function hasCommand(name) {
 }
 
 function nodePackages() {
-  const wanted = hashOf(['package.json', 'package-lock.json'], process.version)
+  // Scripts and names may change without another install.
+  const { dependencies, devDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  const wanted = hashOf(['package-lock.json'], JSON.stringify([dependencies, devDependencies]), process.version)
   const stamp = 'node_modules/.karst-stamp'
   if (stampIs(stamp, wanted)) return
   say('installing node packages from the lock file (npm ci)')

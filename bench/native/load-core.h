@@ -408,7 +408,8 @@ int main(int argc, char **argv) {
   fclose(file);
   double cpu = (double)(after.ru_utime.tv_sec - before.ru_utime.tv_sec + after.ru_stime.tv_sec - before.ru_stime.tv_sec) +
     (double)(after.ru_utime.tv_usec - before.ru_utime.tv_usec + after.ru_stime.tv_usec - before.ru_stime.tv_usec) / 1e6;
-  printf("{\"operations\":%zu,\"failed\":%zu,\"seconds\":%.6f,\"cpuSeconds\":%.6f,\"firstError\":\"%s\"}\n",
+  int printed = printf("{\"operations\":%zu,\"failed\":%zu,\"seconds\":%.6f,\"cpuSeconds\":%.6f,\"firstError\":\"%s\"}\n",
     account.answered, account.failed, (double)(ended - started) / 1e6, cpu, account.firstError);
+  if (printed < 0 || fflush(stdout) != 0) die("standard output");
   return 0;
 }

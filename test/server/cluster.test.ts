@@ -199,6 +199,34 @@ t.test('five stores and three members of PD; the leader of PD goes', async t => 
   t.equal((await cluster.connection().pd.getMembers()).length, 3)
 })
 
+t.test('a disk that is nearly full: writes are refused, reads and deletes go on', async t => {
+  const cluster = await start(t, { dataDir: folder(t), stores: 1, storeConfig: { ...quick, 'storage.reserve-space': '1000TiB' } })
+  const { raw } = cluster.client()
+  const isReady = async (): Promise<number> => (await fetch(`http://${cluster.stores[0]?.statusAddress}/ready`)).status
+  for (let i = 0; i < 100 && await isReady() === 200; i++) await new Promise(resolve => setTimeout(resolve, 50))
+  // The store looks once a second.
+  await new Promise(resolve => setTimeout(resolve, 1_500))
+  await t.rejects(raw.put('a', '1', { timeoutMs: 500 }), { code: 'Timeout', message: /DiskFull.*bytes are free/ })
+  t.equal(await raw.get('a'), undefined)
+  await raw.delete('a')
+  t.equal(await isReady(), 503)
+})
+
+t.test('a stop waits until somebody else leads', async t => {
+  const events: string[] = []
+  const cluster = await start(t, {
+    log: (node, _level, event, fields) => { events.push(`${node} ${event} ${fields?.['role'] ?? ''}`.trim()) },
+  })
+  await cluster.client().raw.put('a', '1')
+  const leader = (await regionsOf(cluster.connection()))[0]?.leader?.storeId
+  const from = events.length
+  await cluster.stopStore(cluster.stores.findIndex(store => store.storeId === leader))
+  const since = events.slice(from)
+  const won = since.findIndex(event => /store-\d+ peer\.role leader/.test(event) && !event.startsWith(`store-${leader} `))
+  const stopped = since.indexOf(`store-${leader} store.stopped`)
+  t.ok(won >= 0 && won < stopped, since.join('\n'))
+})
+
 t.test('one store is a cluster as well; two clusters live side by side', async t => {
   const [left, right] = await Promise.all([start(t, { stores: 1 }), start(t, { stores: 1 })])
   await left.client().raw.put('a', 'left')
