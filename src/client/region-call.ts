@@ -105,7 +105,7 @@ export class RegionCall<N extends RpcName> {
   }
 
   #approach(route: Route): void {
-    const { pool, cache } = this.#parts
+    const { pool, cache, finder } = this.#parts
     const peer = route.target(storeId => pool.isSuspect(storeId))
     if (peer === undefined) {
       cache.invalidate(route)
@@ -120,7 +120,7 @@ export class RegionCall<N extends RpcName> {
       if (pool.isClosed) return this.#fail(new ClosedError())
       this.#leave(route, peer)
       // A store that joined the region after we learnt of it is not in our list: PD knows it.
-      if (route.missed()) cache.invalidate(route)
+      if (route.missed()) finder.refresh(route)
       this.#hop('storeLost', `store ${peer.storeId} is unreachable`)
     })
   }

@@ -6,6 +6,7 @@ import type { BackoffKind } from './backoff.js'
 import { LimitExceededError } from './errors.js'
 import type { KarstError } from './errors.js'
 import type { RegionCache, Route } from './region-cache.js'
+import type { RouteFinder } from './route-finder.js'
 import type { StorePool } from './store-pool.js'
 
 /** What a call does next. `hop`: at once, with a pause only when that happens too often in a row. */
@@ -16,6 +17,7 @@ export type Reaction =
 
 interface Knowledge {
   readonly cache: RegionCache
+  readonly finder: RouteFinder
   readonly pool: StorePool
 }
 
@@ -73,7 +75,7 @@ function onNotLeader(
 /** The other peers are asked in turn; after some rounds PD may know better than all of them. */
 function leaderless(route: Route, known: Knowledge, reason: string): Reaction {
   route.setLeader(undefined)
-  if (route.missed()) known.cache.invalidate(route)
+  if (route.missed()) known.finder.refresh(route)
   return wait('noLeader', reason)
 }
 

@@ -1,5 +1,8 @@
 import type { PdClient } from '../pd/api.js'
-import { regionContains } from '../common/region.js'
+import { ignore } from '../common/assert.js'
+import type { RegionId } from '../common/ids.js'
+import { regionContains, sameEpoch } from '../common/region.js'
+import type { Region } from '../common/region.js'
 import { compareBytes } from '../common/bytes.js'
 import type { RegionRoute } from '../wire/messages.js'
 import { Route } from './region-cache.js'
@@ -24,6 +27,7 @@ export class RouteFinder {
   readonly #pd: PdClient
   readonly #cache: RegionCache
   readonly #waiting: Search[] = []
+  readonly #refreshing = new Set<RegionId>()
   #asking = 0
 
   constructor(pd: PdClient, cache: RegionCache) {
@@ -39,6 +43,25 @@ export class RouteFinder {
   load(place: Place, done: Search['done']): void {
     this.#waiting.push({ place, done })
     this.#ask()
+  }
+
+  /**
+   * Nobody leads a region, or nobody is there: PD may know of other replicas. Until it answers the route stays: PD may be
+   * away as well, and then what we know is all there is.
+   */
+  refresh(route: Route): void {
+    const { regionId, startKey } = route.region
+    if (this.#refreshing.has(regionId)) return
+    this.#refreshing.add(regionId)
+    this.#pd.getRegion(startKey).then(
+      found => { if (found !== undefined && !sameReplicas(found.region, route.region)) this.#replace(route, found) },
+      error => ignore(error, 'the next round through the replicas asks again'),
+    ).finally(() => this.#refreshing.delete(regionId)).catch(this.#broken)
+  }
+
+  #replace(route: Route, found: RegionRoute): void {
+    this.#cache.invalidate(route)
+    this.#cache.insert(found.region, found.leader)
   }
 
   #ask(): void {
@@ -79,6 +102,10 @@ export class RouteFinder {
     return this.find(place) ?? new Route(found.region, found.leader)
   }
 }
+
+const sameReplicas = (left: Region, right: Region): boolean =>
+  sameEpoch(left.epoch, right.epoch) && left.peers.length === right.peers.length &&
+  left.peers.every((peer, at) => peer.peerId === right.peers[at]?.peerId)
 
 function holds(route: Route, place: Place): boolean {
   const { region } = route

@@ -224,6 +224,19 @@ t.test('a region known with one replica only: when that dies, PD names the other
   t.ok(cluster.pdAsked.includes('getRegion'))
 })
 
+t.test('a dead leader while PD is down: the replicas that are known are asked on until one leads', async t => {
+  const { cluster, env, raw } = await warm()
+  cluster.isPdDown = true
+  cluster.dead.add(1)
+  cluster.leaders.set(1, 1)
+  env.setTimer(800, () => cluster.leaders.set(1, 2))
+  const startedAt = env.nowMs
+  await env.settle(Promise.all(Array.from({ length: 50 }, (_, at) => raw.put(`k${at}`, '1'))))
+  const tookMs = env.nowMs - startedAt
+  t.ok(tookMs >= 800 && tookMs < 950, `after ${tookMs} ms`)
+  t.ok(cluster.pdAsked.includes('getRegion'), 'PD was asked, and not waited for')
+})
+
 t.test('PD down: warm routes go on, cold ones say who is missing', async t => {
   const { cluster, env, raw } = await warm(one(), 1000)
   cluster.isPdDown = true
