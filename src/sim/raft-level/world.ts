@@ -22,6 +22,8 @@ import { isMember, RaftPeer, theRegion } from './peer.js'
 import { describeMessage } from '../describe-message.js'
 import type { PeerDisk, PeerEvents, PeerLimits } from './peer.js'
 
+const namingMsMax = 2_000
+
 /** A machine that may host one peer. */
 export interface Slot {
   readonly node: SimNode
@@ -78,6 +80,8 @@ export class RaftLevel implements SimWorld, FaultTargets, PeerEvents {
   #nextPeerId = 100
   readonly #slotOf = new Map<number, Slot>()
   readonly #gone = new Set<number>()
+  /** The change that names a new peer may still be on its way to the leader. */
+  readonly #bornAt = new Map<number, number>()
 
   constructor(readonly plan: RaftLevelPlan, readonly random: SimRandom, readonly trace: Trace,
     readonly plants: ReadonlySet<string>) {
@@ -168,6 +172,7 @@ export class RaftLevel implements SimWorld, FaultTargets, PeerEvents {
   /** A new peer with a new id and nothing on its disk. */
   createPeer(slot: Slot): NodeId {
     const id = this.#nextPeerId++ as NodeId
+    this.#bornAt.set(id, this.scheduler.now)
     slot.stored = { disk: slot.stored.disk, flushed: new Machine() }
     slot.stored.disk.wipe()
     this.#assign(slot, id)
@@ -316,7 +321,8 @@ export class RaftLevel implements SimWorld, FaultTargets, PeerEvents {
     const { conf } = leader.machine
     for (const slot of this.slots) {
       const id = slot.peerId
-      if (id !== undefined && !isMember(conf, id) && !hasPendingChange([leader])) this.#retire(slot)
+      const isNew = this.scheduler.now - (this.#bornAt.get(id ?? 0) ?? -Infinity) < namingMsMax
+      if (id !== undefined && !isNew && !isMember(conf, id) && !hasPendingChange([leader])) this.#retire(slot)
     }
     const lost = conf.voters.concat(conf.learners).find(id => this.#gone.has(id))
     if (conf.votersOutgoing.length > 0) {
