@@ -12,6 +12,7 @@ import { storeLimits } from './config.js'
 import { freshHardState, Peer } from './peer.js'
 import type { PeerContext } from './peer.js'
 import { birthHardState } from './recovery.js'
+import type { Doomed } from './recovery.js'
 import type { StoreShared } from './shared.js'
 import { decodeLogRecord, encodeLogRecord } from './state-records.js'
 import type { Turn } from './turn.js'
@@ -209,20 +210,25 @@ export class Lifecycle {
    */
   destroy(peer: Peer, reason: string): void {
     if (peer.isRemoved) return
-    const { peers, leaving, log, env } = this.#shared
+    const { peers, leaving, env } = this.#shared
     env.log('info', 'peer.destroyed', { region: peer.regionId, peer: peer.peerId, reason })
     peer.isRemoved = true
     peers.delete(peer.regionId)
     leaving.add(peer.regionId)
     this.abandon(peer, 'this peer was removed')
     if (peer.commitUnsaved && peer.state !== undefined) this.#turn.saveCommit(peer)
-    const batch = log.batch()
-    batch.state(peer.regionId, LogStateKind.Region, encodeLogRecord({ state: 'tombstone', peerId: peer.peerId }))
-    log.append(batch, true, () => { this.#shared.guarded(() => { this.deleteData(peer.regionId, peer.region) }) })
+    this.bury(peer)
   }
 
-  /** Second half of `destroy`, also after a restart that finds the tombstone. */
-  deleteData(id: RegionId, region: Region | undefined): void {
+  /** The tombstone, then the rows: for `destroy`, and again after a restart that finds something left. */
+  bury({ regionId, peerId, region }: Doomed): void {
+    const { log } = this.#shared
+    const batch = log.batch()
+    batch.state(regionId, LogStateKind.Region, encodeLogRecord({ state: 'tombstone', peerId }))
+    log.append(batch, true, () => { this.#shared.guarded(() => { this.#deleteData(regionId, region) }) })
+  }
+
+  #deleteData(id: RegionId, region: Region | undefined): void {
     const { applier, engine, env, log, table, leaving } = this.#shared
     env.failpoint('store.tombstone-durable')
     if (region !== undefined) {

@@ -14,6 +14,5 @@ export const storePlants = {
   P20: 'the epoch is not checked at apply',
 } as const
 
-export type StorePlant = keyof typeof storePlants
 export type Plants = ReadonlySet<string>
 export const noPlants: Plants = new Set()

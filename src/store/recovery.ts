@@ -148,10 +148,15 @@ export class Recovery {
     const isDead = this.#records.get(region.regionId)?.state === 'tombstone'
     const isBorn = (log.region(region.regionId)?.lastIndex ?? 0) >= initialApplied.index
     if (self === undefined || isDead || isBorn || appliedIndex !== initialApplied.index) return
+    this.#writeBirth(region, self.peerId)
+  }
+
+  #writeBirth(region: Region, peer: PeerId): void {
+    const { log } = this.#shared
     const batch = log.batch()
-    birthHardState(log, batch, region, self.peerId)
+    birthHardState(log, batch, region, peer)
     log.append(batch, true, () => {})
-    this.#records.set(region.regionId, { state: 'created', peerId: self.peerId })
+    this.#records.set(region.regionId, { state: 'created', peerId: peer })
   }
 
   #replay(state: ReplicaState, queue: ReplicaState[]): void {
@@ -172,15 +177,12 @@ export class Recovery {
   }
 
   #bear(children: readonly Region[], queue: ReplicaState[]): void {
-    const { log, deps } = this.#shared
+    const { deps } = this.#shared
     for (const region of children) {
       const self = peerOnStore(region, deps.storeId)
       const record = this.#records.get(region.regionId)
       if (self === undefined || (record?.state === 'tombstone' && record.peerId >= self.peerId)) continue
-      const batch = log.batch()
-      birthHardState(log, batch, region, self.peerId)
-      log.append(batch, true, () => {})
-      this.#records.set(region.regionId, { state: 'created', peerId: self.peerId })
+      this.#writeBirth(region, self.peerId)
       const state = { region, appliedIndex: initialApplied.index, appliedTerm: initialApplied.term }
       this.#states.set(region.regionId, state)
       queue.push(state)

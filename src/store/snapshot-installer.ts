@@ -48,7 +48,7 @@ export class SnapshotInstaller {
     const { index, term } = snapshot.meta
     const install = (): void => { this.#clear(peer, work, snapshot, rows) }
     if (this.#shared.plants.has('P16')) {
-      this.#writeState(peer, snapshot, rows.region, new BatchWriter())
+      this.#writeState(peer, snapshot, rows.region)
       install()
       return
     }
@@ -85,14 +85,15 @@ export class SnapshotInstaller {
       return
     }
     rows.remove()
-    if (!plants.has('P16')) this.#writeState(peer, snapshot, rows.region, new BatchWriter())
+    if (!plants.has('P16')) this.#writeState(peer, snapshot, rows.region)
     env.failpoint('store.snapshot-written')
     const settle = (): void => { this.#settle(peer, work, snapshot, rows.region) }
     if (plants.has('P16')) settle()
     else engine.flush(() => { this.#shared.guarded(settle) })
   }
 
-  #writeState(peer: Peer, { meta: { index, term } }: RaftSnapshot, region: Region, writer: BatchWriter): void {
+  #writeState(peer: Peer, { meta: { index, term } }: RaftSnapshot, region: Region): void {
+    const writer = new BatchWriter()
     writer.put(Cf.Raft, regionKey(peer.regionId), encodeRegion(region))
     writer.put(Cf.Raft, applyKey(peer.regionId), encodeApplyState({ index, term }))
     this.#shared.engine.write(writer.finish())

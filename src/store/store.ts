@@ -1,6 +1,6 @@
 import { emptyBytes } from '../common/bytes.js'
 import type { ServerError } from '../common/errors.js'
-import type { PeerId, RegionId, StoreId } from '../common/ids.js'
+import type { RegionId, StoreId } from '../common/ids.js'
 import type { Region } from '../common/region.js'
 import { peerOnStore } from '../common/region.js'
 import { err, ok } from '../common/result.js'
@@ -118,7 +118,7 @@ class Store implements StoreApi {
       if (peer.hasWork) this.#turn.markDirty(peer)
     }
     this.#isStarted = true
-    for (const one of recovered.doomed) this.#bury(one)
+    for (const one of recovered.doomed) this.#lifecycle.bury(one)
     env.log('info', 'store.recovered', {
       regions: peers.size, entries: recovered.entriesReplayed, ms: Math.round(env.clock.monotonicMs() - startedMs),
     })
@@ -129,14 +129,6 @@ class Store implements StoreApi {
     this.#every(config.regionHeartbeatMs, () => { this.#operations.beatAll() })
     this.#every(config.storeHeartbeatMs, () => { deps.pd.storeHeartbeat(this.stats()) })
     this.#shared.guarded(() => { deps.pd.storeHeartbeat(this.stats()) })
-  }
-
-  #bury({ regionId, peerId, region }: { readonly regionId: RegionId; readonly peerId: PeerId; readonly region: Region | undefined }): void {
-    const batch = this.#shared.log.batch()
-    batch.state(regionId, LogStateKind.Region, encodeLogRecord({ state: 'tombstone', peerId }))
-    this.#shared.log.append(batch, true, () => {
-      this.#shared.guarded(() => { this.#lifecycle.deleteData(regionId, region) })
-    })
   }
 
   #every(ms: number, run: () => void): void {
