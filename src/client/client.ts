@@ -1,7 +1,9 @@
 import type { Env } from '../common/env.js'
 import type { PdClient } from '../pd/api.js'
 import { keyspaceMax } from '../rawkv/codec.js'
+import { AbortWatch } from '../transport/abort-watch.js'
 import type { RpcChannel } from '../transport/api.js'
+import { toTimeoutMs } from './arguments.js'
 import { InvalidArgumentError } from './errors.js'
 import { RawClient } from './raw-client.js'
 import { RegionCache } from './region-cache.js'
@@ -22,6 +24,8 @@ export interface ClientParts {
   /** Closed with the client. */
   readonly pd: PdClient
   readonly openChannel: (address: string) => RpcChannel
+  /** The one that its channels have too; default: one of its own. */
+  readonly aborts?: AbortWatch
   /** Last step of `close`, once: for what was opened for this client alone. */
   readonly onClose?: () => void
 }
@@ -41,13 +45,14 @@ export class KarstClient {
     if (!Number.isInteger(keyspace) || keyspace < 0 || keyspace > keyspaceMax) {
       throw new InvalidArgumentError(`keyspace is a whole number from 0 to ${keyspaceMax}`)
     }
-    if (!(timeoutMs > 0)) throw new InvalidArgumentError('timeoutMs is above 0')
+    const wholeMs = toTimeoutMs(timeoutMs)
     const cache = new RegionCache()
     this.pd = pd
     this.#onClose = parts.onClose
     this.#pool = new StorePool({ env, pd, openChannel, onLost: storeId => cache.storeLost(storeId) })
-    const router = new Router({ env, cache, finder: new RouteFinder(pd, cache), pool: this.#pool })
-    this.raw = new RawClient(router, keyspace, Math.ceil(timeoutMs))
+    const aborts = parts.aborts ?? new AbortWatch()
+    const router = new Router({ env, cache, finder: new RouteFinder(pd, cache), pool: this.#pool, aborts })
+    this.raw = new RawClient(router, keyspace, wholeMs)
   }
 
   /** Learns the stores, so that the first request need not. Rejects with what PdClient rejects with. */

@@ -1,10 +1,12 @@
 import { compareBytes, equalBytes } from '../common/bytes.js'
 import { engineKeyOf } from '../rawkv/codec.js'
 import type { RawPair, RpcName } from '../wire/messages.js'
-import { checkEntry, checkTtl, toBytes, toWireKey, toWireRange } from './arguments.js'
+import {
+  checkEntry, checkList, checkOptions, checkSignal, checkTtl, toBytes, toTimeoutMs, toWireKey, toWireRange,
+} from './arguments.js'
 import type { Bytes, KeyRangeInput } from './arguments.js'
 import { Batch, batchItems } from './batch.js'
-import { InvalidArgumentError, PartialWriteError } from './errors.js'
+import { InvalidArgumentError, PartialWriteError, TimeoutError } from './errors.js'
 import { RawScan, outcomeError, upper } from './raw-scan.js'
 import type { Build, CallKind, CallSettings, Outcome } from './region-call.js'
 import type { Router } from './router.js'
@@ -50,8 +52,6 @@ export type PutPair = readonly [key: Bytes, value: Bytes] |
   { readonly key: Bytes; readonly value: Bytes; readonly ttlSeconds?: number }
 
 const defaultPageRows = 1024
-/** Bytes of a record beside key and value, at most. */
-const recordOverheadBytes = 32
 
 /**
  * Keys and values without transactions. Every operation on one key is linearizable; batches and scans are not atomic
@@ -86,7 +86,8 @@ export class RawClient {
   put(key: Bytes, value: Bytes, options?: PutOptions): Promise<void> {
     return new Promise((resolve, reject) => {
       const wire = toWireKey(this.#keyspace, key)
-      const bytes = toBytes(value)
+      const bytes = toBytes(value, 'a value')
+      checkOptions(options)
       const ttlSeconds = this.#checked(wire, bytes, options?.ttlSeconds)
       this.#request('RawPut', wire, context => ({ context, key: wire, value: bytes, ttlSeconds }),
         this.#settings(writeKind(options), options), outcome =>
@@ -128,6 +129,7 @@ export class RawClient {
 
   /** @returns values in the order of keys */
   async batchGet(keys: readonly Bytes[], options?: ReadOptions): Promise<(Uint8Array | undefined)[]> {
+    checkList(keys, 'keys')
     const values = new Array<Uint8Array | undefined>(keys.length).fill(undefined)
     const wireKeys = keys.map(key => toWireKey(this.#keyspace, key))
     await new Batch(this.#router, {
@@ -140,6 +142,8 @@ export class RawClient {
 
   /** Atomic per request only: up to 1024 keys or 512 KiB of one region. Of a key that comes twice the last one counts. */
   async batchPut(pairs: readonly PutPair[], options?: PutOptions): Promise<void> {
+    checkList(pairs, 'pairs')
+    checkOptions(options)
     const rows = lastOfEach(pairs.map(pair => this.#pair(pair, options?.ttlSeconds)))
     await new Batch(this.#router, {
       name: 'RawBatchPut',
@@ -150,6 +154,7 @@ export class RawClient {
   }
 
   async batchDelete(keys: readonly Bytes[], options?: WriteOptions): Promise<void> {
+    checkList(keys, 'keys')
     const wireKeys = keys.map(key => toWireKey(this.#keyspace, key))
     await new Batch(this.#router, {
       name: 'RawBatchDelete',
@@ -168,16 +173,24 @@ export class RawClient {
     return this.#scan(range, options, true)
   }
 
-  /** Deletes [start, end) or a prefix, region by region. At least one bound must be given. */
+  /**
+   * Deletes [start, end) or a prefix, region by region; the time-out is for all of them together. At least one bound must
+   * be given, and an empty one is none.
+   */
   async deleteRange(range: KeyRangeInput, options?: WriteOptions): Promise<void> {
-    if (range.start === undefined && range.end === undefined && range.prefix === undefined) {
-      throw new InvalidArgumentError('a delete range needs a bound; prefix: \'\' stands for all keys')
-    }
     const { start: first, end } = toWireRange(this.#keyspace, range)
     let start = first
-    const settings = this.#settings(writeKind(options), options)
+    const isBounded = range.prefix !== undefined || Boolean(range.start?.length) || Boolean(range.end?.length)
+    if (!isBounded) throw new InvalidArgumentError('a delete range needs a bound; prefix: \'\' stands for all keys')
+    const whole = this.#settings(writeKind(options), options)
+    const deadlineMs = this.#router.nowMs + whole.timeoutMs
     for (let regions = 0; compareBytes(start, end) < 0; regions++) {
       const from = start
+      const timeoutMs = Math.ceil(deadlineMs - this.#router.nowMs)
+      if (timeoutMs <= 0) {
+        throw new PartialWriteError(regions, 1, 'regions', { cause: new TimeoutError(whole.timeoutMs, 'more regions to go') })
+      }
+      const settings = regions === 0 ? whole : { ...whole, timeoutMs }
       const outcome = await this.#router.call('RawDeleteRange', { key: engineKeyOf(from), isBefore: false },
         context => ({ context, start: from, end }), settings)
       if (outcome.kind === 'done') {
@@ -193,10 +206,11 @@ export class RawClient {
   #cas(key: Bytes, expected: Bytes | undefined, value: Bytes | undefined, options?: CasOptions): Promise<Swap> {
     return new Promise((resolve, reject) => {
       const wire = toWireKey(this.#keyspace, key)
-      const before = expected === undefined ? undefined : toBytes(expected)
-      const after = value === undefined ? undefined : toBytes(value)
+      const before = expected === undefined ? undefined : toBytes(expected, 'an expected value')
+      const after = value === undefined ? undefined : toBytes(value, 'a value')
       const bytes = (before?.length ?? 0) + (after?.length ?? 0)
-      checkEntry(wire.length + bytes + recordOverheadBytes)
+      checkEntry(wire.length + bytes)
+      checkOptions(options)
       const ttlSeconds = options?.ttlSeconds ?? 0
       checkTtl(ttlSeconds)
       this.#request('RawCas', wire, context => ({ context, key: wire, expected: before, value: after, ttlSeconds }),
@@ -206,6 +220,7 @@ export class RawClient {
   }
 
   #scan(range: KeyRangeInput, options: ScanOptions, isReverse: boolean): RawScan {
+    checkOptions(options)
     return new RawScan(this.#router, {
       ...toWireRange(this.#keyspace, range),
       rowsMax: options.limit ?? Infinity,
@@ -222,25 +237,29 @@ export class RawClient {
   }
 
   #pair(pair: PutPair, ttlSeconds: number | undefined): RawPair {
+    if (typeof pair !== 'object' || (pair as object | null) === null) {
+      throw new InvalidArgumentError('a pair is [key, value] or { key, value }')
+    }
     const { key, value, ttlSeconds: own } = isTuple(pair) ? { key: pair[0], value: pair[1], ttlSeconds: undefined } : pair
     const wire = toWireKey(this.#keyspace, key)
-    const bytes = toBytes(value)
+    const bytes = toBytes(value, 'a value')
     return { key: wire, value: bytes, ttlSeconds: this.#checked(wire, bytes, own ?? ttlSeconds) }
   }
 
   #checked(key: Uint8Array, value: Uint8Array, ttlSeconds = 0): number {
-    checkEntry(key.length + value.length + recordOverheadBytes)
+    checkEntry(key.length + value.length)
     checkTtl(ttlSeconds)
     return ttlSeconds
   }
 
   #settings(kind: CallKind, options: ReadOptions | undefined): CallSettings {
+    checkOptions(options)
     if (options === undefined || (options.timeoutMs === undefined && options.signal === undefined)) {
       return this.#plain[kind]
     }
-    const timeoutMs = options.timeoutMs ?? this.#timeoutMs
-    if (!(timeoutMs > 0) || timeoutMs > 2 ** 31 - 1) throw new InvalidArgumentError('timeoutMs is above 0')
-    return { kind, timeoutMs: Math.ceil(timeoutMs), signal: options.signal }
+    checkSignal(options.signal)
+    const { timeoutMs = this.#timeoutMs, signal } = options
+    return { kind, timeoutMs: toTimeoutMs(timeoutMs), signal }
   }
 }
 

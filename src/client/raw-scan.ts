@@ -40,7 +40,9 @@ export class RawScan implements AsyncIterable<Row> {
     if (!Number.isInteger(pageRows) || pageRows < 1 || pageRows > limits.scanRowsMax) {
       throw new InvalidArgumentError(`pageRows is a whole number from 1 to ${limits.scanRowsMax}`)
     }
-    if (!(rowsMax >= 0)) throw new InvalidArgumentError('limit is a number of rows')
+    if (rowsMax !== Infinity && (!Number.isInteger(rowsMax) || rowsMax < 0)) {
+      throw new InvalidArgumentError('limit is a whole number of rows')
+    }
     this.#router = router
     this.#shape = shape
     this.#settings = settings

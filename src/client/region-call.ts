@@ -3,6 +3,7 @@ import type { Env, Timer } from '../common/env.js'
 import { isRegionError } from '../common/errors.js'
 import type { RequestError, ServerError } from '../common/errors.js'
 import type { PeerRef } from '../common/region.js'
+import type { AbortWatch } from '../transport/abort-watch.js'
 import type { CallFailure, CallResult, RpcChannel } from '../transport/api.js'
 import type { RequestContext, RpcName, Requests, Responses } from '../wire/messages.js'
 import { Backoff } from './backoff.js'
@@ -45,6 +46,7 @@ export interface CallParts {
   readonly cache: RegionCache
   readonly finder: RouteFinder
   readonly pool: StorePool
+  readonly aborts: AbortWatch
 }
 
 /** A read that hears nothing for this long asks another peer: its leader may be paused or cut off. */
@@ -241,7 +243,7 @@ export class RegionCall<N extends RpcName> {
     const { signal } = this.#settings
     if (signal === undefined) return
     this.#onAbort = () => { if (!this.#isSent && !this.#isFinished) this.#abort() }
-    signal.addEventListener('abort', this.#onAbort)
+    this.#parts.aborts.add(signal, this.#onAbort)
   }
 
   #abort(): void { this.#fail(new AbortedError({ cause: this.#settings.signal?.reason })) }
@@ -262,7 +264,7 @@ export class RegionCall<N extends RpcName> {
     this.#isFinished = true
     this.#timer?.cancel()
     this.#pause?.cancel()
-    if (this.#onAbort) this.#settings.signal?.removeEventListener('abort', this.#onAbort)
+    if (this.#onAbort) this.#parts.aborts.remove(this.#settings.signal!, this.#onAbort)
     this.#done(outcome)
   }
 }

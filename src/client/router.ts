@@ -52,12 +52,12 @@ export class Router {
       if (signal?.aborted) throw new AbortedError({ cause: signal.reason })
       const end = (run: () => void) => (): void => {
         timer.cancel()
-        signal?.removeEventListener('abort', onAbort)
+        if (signal !== undefined) this.#parts.aborts.remove(signal, onAbort)
         run()
       }
       const onAbort = end(() => reject(new AbortedError({ cause: signal?.reason })))
       const timer = this.#parts.env.setTimer(Math.max(0, deadlineMs - this.nowMs), end(() => resolve(undefined)))
-      signal?.addEventListener('abort', onAbort)
+      if (signal !== undefined) this.#parts.aborts.add(signal, onAbort)
       this.#parts.finder.load(place, (route, error) =>
         end(() => error === undefined ? resolve(route) : reject(error))())
     })

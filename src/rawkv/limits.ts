@@ -6,6 +6,9 @@ import { keyspaceEnd, keyspaceOf, wirePrefixBytes } from './codec.js'
 /** Seconds; about 68 years. Expiry then fits every language's integers. */
 export const ttlSecondsMax = 0x7fff_ffff
 
+/** A bound may be one byte longer than a key: "just after the longest key". */
+export const boundBytesMax = limits.keyBytesMax + 1
+
 const invalid = (reason: string): RequestError => ({ kind: 'InvalidArgument', reason })
 
 const exceeded = (limit: string, actual: number, max: number): RequestError =>
@@ -23,8 +26,6 @@ export function checkKey(key: Uint8Array): RequestError | undefined {
 export function checkRange(start: Uint8Array, end: Uint8Array): RequestError | undefined {
   const keyspace = keyspaceOf(start)
   if (keyspace === undefined) return invalid('a range starts with `r` and a keyspace of 3 bytes')
-  // A bound may be one byte longer than a key: "just after the longest key".
-  const boundBytesMax = limits.keyBytesMax + 1
   const longest = Math.max(start.length, end.length) - wirePrefixBytes
   if (longest > boundBytesMax) return exceeded('keyBytesMax', longest, limits.keyBytesMax)
   if (end.length === 0) return undefined

@@ -3,6 +3,7 @@ import { InvalidArgumentError, PdUnreachableError } from '../client/errors.js'
 import { createPdClient } from '../client/pd-client.js'
 import { PdUnavailableError } from '../pd/api.js'
 import type { PdClient } from '../pd/api.js'
+import { AbortWatch } from '../transport/abort-watch.js'
 import type { RpcChannel } from '../transport/api.js'
 import { openChannel } from '../transport/rpc-channel.js'
 import { protocolVersion } from '../wire/messages.js'
@@ -39,7 +40,8 @@ export function openConnection(options: ConnectionOptions): Connection {
   const node = openNodeEnv({ name: options.name, log: options.log })
   const { env } = node
   const hello = (): Hello => ({ protocolVersion, clusterId: pd.clusterId, role: 'client', nodeId: 0 })
-  const open = (address: string): RpcChannel => openChannel({ env, address, hello })
+  const aborts = new AbortWatch()
+  const open = (address: string): RpcChannel => openChannel({ env, address, hello, aborts })
   // The first greeting goes to PD and tells no cluster: which one it is, PD says.
   const greet = (): Hello => ({ protocolVersion, clusterId: 0n, role: 'client', nodeId: 0 })
   const pd: PdClient = createPdClient({
@@ -66,7 +68,7 @@ export function openConnection(options: ConnectionOptions): Connection {
 
   function makeClient(): KarstClient {
     try {
-      return new KarstClient({ env, pd, openChannel: open, onClose: close }, {
+      return new KarstClient({ env, pd, openChannel: open, aborts, onClose: close }, {
         ...(keyspace !== undefined && { keyspace }), ...(timeoutMs !== undefined && { timeoutMs }),
       })
     } catch (error) {

@@ -6,6 +6,7 @@ import type { FrameError, FrameReader } from '../wire/frame.js'
 import { FrameWriter } from '../wire/frame-writer.js'
 import type { Hello, Requests, RpcName } from '../wire/messages.js'
 import type { CallFailure, CallOptions, CallResult, RpcChannel } from './api.js'
+import { AbortWatch } from './abort-watch.js'
 import { Backoff } from './backoff.js'
 import { transportLimits } from './limits.js'
 import { Link } from './link.js'
@@ -16,6 +17,8 @@ export interface ChannelOptions {
   readonly address: string
   /** Asked at every dial. */
   readonly hello: () => Hello
+  /** Shared with whoever listens to the same signals; default: one of its own. */
+  readonly aborts?: AbortWatch | undefined
 }
 
 /** Does nothing until the first call. */
@@ -47,6 +50,7 @@ class Channel implements RpcChannel, LinkOwner {
   readonly #env: Env
   readonly #hello: () => Hello
   readonly #backoff: Backoff
+  readonly #aborts: AbortWatch
   readonly #writer = new FrameWriter()
   readonly #decoder = new FrameDecoder()
   #link: Link | undefined
@@ -68,6 +72,7 @@ class Channel implements RpcChannel, LinkOwner {
     this.address = options.address
     this.#hello = options.hello
     this.#backoff = new Backoff(options.env)
+    this.#aborts = options.aborts ?? new AbortWatch()
   }
 
   get isConnected(): boolean { return this.#link !== undefined && this.#link.isReady }
@@ -242,12 +247,12 @@ class Channel implements RpcChannel, LinkOwner {
     call.onAbort = () => {
       if (this.#calls.get(call.id) === call) this.#later(call.done, this.#giveUp(call, 'Aborted', 'aborted by the caller'))
     }
-    signal.addEventListener('abort', call.onAbort, { once: true })
+    this.#aborts.add(signal, call.onAbort)
   }
 
   #forget(call: Call): void {
     if (call.signal === undefined || call.onAbort === undefined) return
-    call.signal.removeEventListener('abort', call.onAbort)
+    this.#aborts.remove(call.signal, call.onAbort)
     call.signal = undefined
   }
 

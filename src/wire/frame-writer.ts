@@ -74,6 +74,8 @@ export class FrameWriter {
     const start = this.#frame
     while ((this.#at & 7) !== 0) this.#appendZero()
     const frameBytes = this.#at - start
+    // A part that is no bytes makes every position behind it NaN: nothing of it may stay in a buffer that others share.
+    if (Number.isNaN(frameBytes)) throw new TypeError('a part of a frame is no Uint8Array')
     if (frameBytes > this.frameBytesMax) {
       this.#at = start
       return { kind: 'LimitExceeded', limit: 'frameBytesMax', actual: frameBytes, max: this.frameBytesMax }
