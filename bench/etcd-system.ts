@@ -12,6 +12,8 @@ import { hasH2load } from './tools.js'
 import { keyOf } from './workloads.js'
 
 const preloadBatchKeys = 100
+/** etcd takes requests of 1.5 MiB; base64 of JSON makes 4 bytes of 3. */
+const preloadBytesMax = 512 << 10
 const preloadLanes = 8
 const preloadAttempts = 6
 
@@ -43,12 +45,13 @@ export class EtcdSystem implements System {
   async preload(settings: RunSettings, onProgress: (done: number) => void): Promise<void> {
     const { url } = await this.cluster.leader()
     const value = Buffer.alloc(settings.valueBytes, 'v').toString('base64')
-    const batches = Math.ceil(settings.records / preloadBatchKeys)
+    const batchKeys = Math.max(1, Math.min(preloadBatchKeys, Math.floor(preloadBytesMax / settings.valueBytes)))
+    const batches = Math.ceil(settings.records / batchKeys)
     let done = 0
     await inParallel(batches, preloadLanes, async batch => {
       if (settings.signal.aborted) return
-      const first = batch * preloadBatchKeys
-      const success = Array.from({ length: Math.min(preloadBatchKeys, settings.records - first) }, (_, at) =>
+      const first = batch * batchKeys
+      const success = Array.from({ length: Math.min(batchKeys, settings.records - first) }, (_, at) =>
         ({ request_put: { key: Buffer.from(keyOf(first + at)).toString('base64'), value } }))
       await withRetries(async () => { await gateway(url, 'kv/txn', { success }, 20_000) })
       onProgress(done += success.length)

@@ -38,7 +38,7 @@ export class EtcdCluster {
       '--listen-client-urls', `http://127.0.0.1:${ports[i]}`, '--advertise-client-urls', `http://127.0.0.1:${ports[i]}`,
       '--listen-peer-urls', `http://127.0.0.1:${ports[i + 3]}`, '--initial-advertise-peer-urls', `http://127.0.0.1:${ports[i + 3]}`,
       '--initial-cluster', peers, '--initial-cluster-state', 'new', '--initial-cluster-token', 'karst-bench',
-      '--max-txn-ops', '10240', '--quota-backend-bytes', String(16 * 2 ** 30),
+      '--max-txn-ops', '10240', '--max-request-bytes', String(64 << 20), '--quota-backend-bytes', String(16 * 2 ** 30),
     ], join(folder, `n${i}.log`))
     const nodes = [0, 1, 2].map(i => ({ name: `n${i}`, url: `http://127.0.0.1:${ports[i]}`, child: launch(i) }))
     const cluster = new EtcdCluster(folder, nodes, launch)

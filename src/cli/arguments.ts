@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from 'commander'
+import { timeoutMsMax } from '../client/arguments.js'
 import { fromHex, utf8 } from '../common/bytes.js'
 import { isAddress, withoutScheme } from '../server/config/fields.js'
 import { parseDurationMs } from '../server/config/units.js'
@@ -8,6 +9,7 @@ import { usageError } from './output.js'
 export function durationOption(text: string): number {
   const ms = parseDurationMs(text)
   if (ms === undefined || ms <= 0) throw new InvalidArgumentError('a duration such as 500ms, 10s or 2m is expected.')
+  if (ms > timeoutMsMax) throw new InvalidArgumentError('at most 24 days: no timer takes more.')
   return ms
 }
 

@@ -2,6 +2,7 @@ import { Option } from 'commander'
 import type { Command } from 'commander'
 import type { KeyRangeInput } from '../client/arguments.js'
 import type { KarstClient } from '../client/client.js'
+import { ttlSecondsMax } from '../rawkv/limits.js'
 import { addressesOption, bytesArgument, durationOption, integerOption } from './arguments.js'
 import { withClient } from './connection.js'
 import type { Row } from '../engine/api.js'
@@ -42,10 +43,9 @@ Examples:
   karst kv scan --start a --end m --reverse --keys-only
   karst kv del-range --prefix tmp/
   karst kv put --hex 00ff 0a0b                      keys and values as hex
+  karst kv put -- -5 --value                        behind -- nothing is an option
 
 Exit codes: 0 done, 1 not found, not swapped or failed, 2 wrong usage, 3 the write may or may not have happened.`
-
-const ttlSecondsMax = 2 ** 31 - 1
 
 export function register(program: Command): void {
   const kv = program.command('kv').description('Keys and values, from a shell').addHelpText('after', help)
@@ -204,7 +204,7 @@ function rangeOf(options: RangeOptions): KeyRangeInput {
 }
 
 const withRange = (command: Command): Command => command
-  .option('--start <key>', 'first key').option('--end <key>', 'first key that is not in it')
+  .option('--start <key>', 'first key').option('--end <key>', 'first key that is not in it; "" is no bound')
   .option('--prefix <key>', 'all keys that begin so')
 
 function addScan(kv: Command): void {
@@ -217,12 +217,20 @@ function addScan(kv: Command): void {
       const shownRow = (row: Row): { key: Shown; value?: Shown } =>
         ({ key: bytesJson(row.key, isHex(options)), ...(keysOnly ? {} : { value: bytesJson(row.value, isHex(options)) }) })
       await onCluster(options, async ({ raw }) => {
-        const scan = options.reverse ? raw.reverseScan(range, { limit, keysOnly }) : raw.scan(range, { limit, keysOnly })
+        // One more than is shown tells whether there is more.
+        const asked = { limit: limit + 1, keysOnly }
+        const scan = options.reverse ? raw.reverseScan(range, asked) : raw.scan(range, asked)
         if (options.json) {
-          const rows = (await scan.toArray()).map(shownRow)
-          return printJson({ rows, count: rows.length })
+          const all = await scan.toArray()
+          const rows = all.slice(0, limit).map(shownRow)
+          return printJson({ rows, count: rows.length, more: all.length > limit })
         }
+        let count = 0
         for await (const row of scan) {
+          if (++count > limit) {
+            process.stderr.write(`karst: ${limit} rows shown, there are more: --limit takes another number\n`)
+            return
+          }
           const { key, value } = shownRow(row)
           await printSlowly(value === undefined ? shown(key) : `${shown(key)}\t${shown(value)}`)
         }
@@ -233,7 +241,8 @@ function addScan(kv: Command): void {
 function addDeleteRange(kv: Command): void {
   withRange(kv.command('del-range').description('delete all keys of a range or prefix')).action(async (options: RangeOptions) => {
     const range = rangeOf(options)
-    if (Object.keys(range).length === 0) throw usageError('give --start and --end, or --prefix (--prefix "" is everything)')
+    const isBounded = range.prefix !== undefined || Boolean(range.start?.length) || Boolean(range.end?.length)
+    if (!isBounded) throw usageError('give --start or --end, or --prefix (--prefix "" is everything)')
     await onCluster(options, client => client.raw.deleteRange(range))
     if (options.json) printJson({ ok: true })
     else printLine('ok')

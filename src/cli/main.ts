@@ -27,7 +27,7 @@ Examples:
   karst ctl store --json                  the same for machines
   karst store --config store.toml --config-check
 
-Every command has --help with examples, and --json.
+Every command has --help with examples, and --json. Behind -- nothing is an option: karst kv get -- -5
 Exit codes: 0 done, 1 failed or not found, 2 wrong usage, 3 a write may or may not have happened.`
 
 async function optional(name: string, specifier: string): Promise<CommandModule> {

@@ -42,6 +42,8 @@ export interface Schema {
 }
 
 export type Parsed = { readonly value: Value } | { readonly mistake: string }
+/** A timer that is set to more fires at once. */
+const timerMsMax = 2 ** 31 - 1
 const mistake = (text: string): Parsed => ({ mistake: text })
 
 const addressPattern = /^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+):(\d{1,5})$/
@@ -89,8 +91,9 @@ function bounded(field: Field, raw: unknown, parse: (raw: unknown) => number | u
   const value = parse(raw)
   if (value === undefined) return mistake(`must be ${wanted}, not ${show(raw)}`)
   const unit = field.kind === 'duration' ? ' ms' : field.kind === 'size' ? ' bytes' : ''
+  const max = field.max ?? (field.kind === 'duration' ? timerMsMax : Number.MAX_SAFE_INTEGER)
   if (field.min !== undefined && value < field.min) return mistake(`must be at least ${field.min}${unit}, is ${value}${unit}`)
-  if (field.max !== undefined && value > field.max) return mistake(`must be at most ${field.max}${unit}, is ${value}${unit}`)
+  if (value > max) return mistake(`must be at most ${max}${unit}, is ${value}${unit}`)
   return { value }
 }
 
