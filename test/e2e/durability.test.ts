@@ -69,24 +69,26 @@ t.test('an acknowledged put was synced in at least two logs before; slow syncs m
   const puts = [1, 2, 3].map(logs => counts.filter(count => count === logs).length)
   t.equal(counts.filter(count => count < 2).length, 0, `puts after which 1, 2, 3 logs had been synced: ${puts.join(', ')}`)
 
-  const latency = async (): Promise<number> => {
+  const latencies = async (): Promise<number[]> => {
     const times: number[] = []
     for (let at = 0; at < 40; at++) {
       const startMs = performance.now()
       await raw.put('audit/slow', String(at))
       times.push(performance.now() - startMs)
     }
-    return median(times)
+    return times
   }
-  const quick = await latency()
+  const quick = await latencies()
   for (const node of cluster.stores) control(node, 'syncDelayMs 20\n')
-  const slow = await latency()
+  const slow = await latencies()
   for (const node of cluster.stores) control(node, '')
-  t.ok(slow - quick >= 20, `median put ${quick.toFixed(1)} ms, with syncs slowed by 20 ms ${slow.toFixed(1)} ms`)
+  // Each put waits for a sync that begins after it came. That holds on any machine; how much slower the median got does not.
+  t.ok(Math.min(...slow) >= 20, `fastest of 40 puts with syncs slowed by 20 ms: ${Math.min(...slow).toFixed(1)} ms`)
+  t.comment(`median put ${median(quick).toFixed(1)} ms, with slow syncs ${median(slow).toFixed(1)} ms`)
 
   const leader = await waitFor('a leader', readyMsMax, () => leaderNode(cluster, connection, 'audit/0'))
   control(leader, 'syncDelayMs 20\n')
-  t.comment(`only the leader slow: ${(await latency()).toFixed(1)} ms; the other two are a majority`)
+  t.comment(`only the leader slow: ${median(await latencies()).toFixed(1)} ms; the other two are a majority`)
   control(leader, '')
 })
 
