@@ -29,6 +29,8 @@ export interface LeadershipPort {
   readonly plants: ReadonlySet<string>
   readonly state: () => ClusterState
   readonly hasLease: () => boolean
+  /** Monotonic ms since this member heard a leader, or was it, before this leadership; undefined: not in this life. */
+  readonly sinceHeardMs: number | undefined
   readonly notLeader: () => ServerError
   /** `done` runs once, in a later turn. */
   readonly propose: (command: PdCommand, done: (result: Proposed) => void) => void
@@ -68,7 +70,8 @@ export class Leadership {
     this.#waitingTso = new WaitQueue('pd.tso', port.config.waitingMax)
     this.#waitingIds = new WaitQueue('pd.ids', port.config.waitingMax)
     this.#patrolAtMs = nowMs + port.config.patrolMs
-    this.#tso.begin(port.state().tsoBoundMs, this.#now())
+    this.#tso.begin(port.state().tsoBoundMs, this.#now(), port.sinceHeardMs)
+    this.#warnOfJump()
     this.#nameCluster()
     this.#saveTsoWindow()
     this.#askIds(0)
@@ -99,6 +102,7 @@ export class Leadership {
 
   onTick(): void {
     this.#saveTsoWindow()
+    this.#warnOfJump()
     this.#serveTso()
     const nowMs = this.#nowMs
     this.#expire(this.#waitingIds, nowMs)
@@ -132,14 +136,17 @@ export class Leadership {
   #issue(count: number): TsoBatch | undefined {
     if (!this.#port.hasLease()) return undefined
     const batch = this.#tso.issue(count, this.#now())
-    if (this.#tso.forwardJumpMs > 0 !== this.#warnedJump) this.#warnOfJump()
+    this.#warnOfJump()
     return batch
   }
 
   #warnOfJump(): void {
+    if (this.#tso.forwardJumpMs > 0 === this.#warnedJump) return
     this.#warnedJump = !this.#warnedJump
     const event = this.#warnedJump ? 'pd.tso.clock-jumped-forward' : 'pd.tso.clock-believed-again'
-    this.#port.env.log('warn', event, { aheadMs: Math.round(this.#tso.forwardJumpMs) })
+    const { forwardJumpMs, isWallRefused } = this.#tso
+    const follows = isWallRefused ? 'the monotonic clock' : 'at twice the speed of time'
+    this.#port.env.log('warn', event, { aheadMs: Math.round(forwardJumpMs), ...(this.#warnedJump && { follows }) })
   }
 
   #serveTso(): void {

@@ -194,7 +194,7 @@ export class PdNode {
   #beginLeadership(): void {
     this.#leadership = new Leadership({
       env: this.#env, config: this.config, plants: this.#deps.plants ?? new Set(), state: () => this.#state,
-      hasLease: () => this.#group.hasLease, notLeader: () => this.notLeader(),
+      hasLease: () => this.#group.hasLease, sinceHeardMs: this.#group.sinceHeardMs, notLeader: () => this.notLeader(),
       propose: (command, done) => { this.propose(command, done) },
     }, this.#group.term)
   }

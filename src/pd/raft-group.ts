@@ -87,6 +87,10 @@ export class RaftGroup {
   /** Links lose messages without a word: ticks until a snapshot counts as lost, by member. */
   readonly #snapshotTicks = new Map<PeerId, number>()
   #seen = { leader: peerId(0), term: term(0), isReady: false }
+  /** When a leader was heard last, or this member held the lease. */
+  #heardAtMs: number | undefined
+  /** Ticks since the next campaign was put forward; undefined: the usual dice hold. */
+  #hurriedTicks: number | undefined
 
   constructor(deps: RaftGroupDependencies) {
     this.#deps = deps
@@ -120,6 +124,10 @@ export class RaftGroup {
     return this.isReadyLeader && this.#handedOverIn !== this.#node.term
       && (this.#isSole || (this.#lease.term === this.#node.term && this.#env.clock.monotonicMs() < this.#lease.untilMs))
   }
+  /** undefined: no leader was heard since this member started. */
+  get sinceHeardMs(): number | undefined {
+    return this.#heardAtMs === undefined ? undefined : this.#env.clock.monotonicMs() - this.#heardAtMs
+  }
   get #isSole(): boolean {
     const { voters, votersOutgoing } = this.#node.confState
     return votersOutgoing.length === 0 && voters.length === 1 && voters[0] === this.#node.id
@@ -145,6 +153,7 @@ export class RaftGroup {
       // The next tick is a full interval away, however late this one is: ticks are never nearer than that.
       this.#armTick()
       this.#guarded(() => {
+        this.#calmDown()
         this.#node.tick()
         this.#retryPreVote()
         this.#forgetLostSnapshots()
@@ -159,6 +168,25 @@ export class RaftGroup {
     const node = this.#node
     const ticks = node.electionElapsed + node.guardTicksLeft + 1 + this.#env.random.below(dice)
     node.setRandomizedElectionTicks(ticks)
+    this.#hurriedTicks = 0
+  }
+
+  /**
+   * A leader speaks each tick. Who hears it after having put its campaign forward has a leader, and waits as long as anybody
+   * from then on: dice stay as they are until role or term changes. What was on its way when a link broke arrives
+   * within the first tick and is no sign of life.
+   */
+  #calmDown(): void {
+    if (this.#hurriedTicks === undefined) return
+    const node = this.#node
+    const isHeard = node.lead !== 0 && node.electionElapsed === 0
+    if (node.role === 'follower' && !(isHeard && this.#hurriedTicks >= 1)) {
+      this.#hurriedTicks++
+      return
+    }
+    this.#hurriedTicks = undefined
+    const { electionTicks } = this.#deps.config
+    if (node.role === 'follower') node.setRandomizedElectionTicks(electionTicks + this.#env.random.below(electionTicks))
   }
 
   /** A pre-vote may come a tick too early for the others' guards. It costs nothing to ask again soon. */
@@ -202,6 +230,7 @@ export class RaftGroup {
     }
     if (round.term !== this.#node.term || !this.isLeader) return
     const untilMs = round.sentAtMs + this.#deps.config.leaseMs
+    this.#heardAtMs = this.#env.clock.monotonicMs()
     if (this.#lease.term !== round.term || untilMs > this.#lease.untilMs) this.#lease = { term: round.term, untilMs }
   }
 
@@ -216,7 +245,10 @@ export class RaftGroup {
   onMessage(envelope: RaftEnvelope): void {
     if (this.#isStopped || envelope.regionId !== pdRegionId || envelope.to.peerId !== this.#node.id) return
     if (envelope.message.from !== envelope.from.peerId) return
-    this.#guarded(() => { this.#node.step(envelope.message) })
+    this.#guarded(() => {
+      this.#node.step(envelope.message)
+      if (envelope.message.from === this.#node.lead) this.#heardAtMs = this.#env.clock.monotonicMs()
+    })
   }
 
   onLinkDown(memberId: number): void {

@@ -229,6 +229,32 @@ t.test('a raft snapshot that was lost on its way is sent again', async t => {
   t.same(world.errors, [])
 })
 
+t.test('who hears its leader again waits for it as long as anybody, however often links flap', async t => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const world = new World(seed)
+    const group = new Group(world, 3)
+    group.startAll()
+    const leader = group.awaitLeader()
+    world.runFor(2_000)
+    // One follower restarts, the other's link flaps: both hear the leader right after.
+    const [restarted, flapped] = group.members.filter(member => member !== leader)
+    group.kill(restarted!)
+    group.start(restarted!)
+    flapped!.node!.onLinkDown(leader.memberId)
+    world.runFor(3_000)
+    const { term } = leader.node!.describe()
+    t.equal(group.leader, leader)
+    // The leader is a second late: longer than any guard, shorter than any election time-out.
+    for (const other of group.members) if (other !== leader) group.cut.add(`${leader.memberId}>${other.memberId}`)
+    world.runFor(1_000)
+    t.ok(group.members.every(member => member === leader || member.node!.describe().role === 'follower'), `seed ${seed}: nobody campaigned`)
+    group.cut.clear()
+    world.runFor(3_000)
+    t.equal(leader.node!.describe().term, term, `seed ${seed}`)
+    t.same(world.errors, [])
+  }
+})
+
 t.test('a graceful stop hands leadership over without waiting for an election', async t => {
   const world = new World(7)
   const group = new Group(world, 3)

@@ -1,7 +1,7 @@
 import t from 'tap'
 import fc from 'fast-check'
 import { logicalMax, TsoOracle } from '../../src/pd/core/tso.js'
-import { Group, World, ask, dice } from './kit.js'
+import { Group, World, ask, dice, mustOk } from './kit.js'
 import type { Member } from './kit.js'
 
 const config = { saveIntervalMs: 3_000, forwardJumpMsMax: 1_000 }
@@ -66,7 +66,7 @@ t.test('timestamps grow over clock jumps, kills and lost saves, and stay below t
   t.pass('400 histories')
 })
 
-t.test('P42: a logical part that resets when the clock steps back is found', async t => {
+t.test('P42: physical that follows the clock back is found', async t => {
   let seeds = 0
   while (seeds < 100 && fallback(seeds, 400, new Set(['P42'])) === undefined) seeds++
   t.ok(seeds < 100, `found by seed ${seeds}`)
@@ -114,6 +114,104 @@ t.test('an hour forward is followed slowly, and is nearly forgotten when the clo
   run(-3_600_000, 1_000)
   run(0, 1_000)
   t.ok(Math.abs(oracle.physicalMs - (1_000_000 + monotonicMs)) < 100, 'back and forth again is followed at once')
+})
+
+/** Asks once every 50 ms; the durable bound is always saved at once. */
+function runOracle(oracle: TsoOracle, from: { wallMs: number; monotonicMs: number }, ms: number): { wallMs: number; monotonicMs: number } {
+  let { wallMs, monotonicMs } = from
+  for (const end = monotonicMs + ms; monotonicMs < end; monotonicMs += 50, wallMs += 50) {
+    const bound = oracle.windowToSave({ wallMs, monotonicMs })
+    if (bound !== undefined) oracle.saved(bound)
+    oracle.issue(1, { wallMs, monotonicMs })
+  }
+  return { wallMs, monotonicMs }
+}
+
+t.test('an hour back: physical runs on by the monotonic clock, and follows the wall again when that is put right', async t => {
+  const oracle = new TsoOracle(config)
+  oracle.begin(0, { wallMs: 10_000_000, monotonicMs: 0 })
+  let now = runOracle(oracle, { wallMs: 10_000_000, monotonicMs: 0 }, 5_000)
+  const before = oracle.physicalMs
+  now = runOracle(oracle, { ...now, wallMs: now.wallMs - 3_600_000 }, 600_000)
+  t.ok(Math.abs(oracle.physicalMs - before - 600_000) <= 100, `${oracle.physicalMs - before} ms in ten minutes`)
+  now = runOracle(oracle, { ...now, wallMs: now.wallMs + 3_600_000 }, 1_000)
+  t.ok(Math.abs(oracle.physicalMs - now.wallMs) <= 100, 'on the clock')
+})
+
+t.test('leaderships that follow one another do not add up their leads over the wall clock', async t => {
+  let now = { wallMs: 10_000_000, monotonicMs: 0 }
+  let bound = 0
+  for (let round = 0; round < 50; round++) {
+    const oracle = new TsoOracle(config)
+    oracle.begin(bound, now, 100)
+    now = runOracle(oracle, now, 10_000)
+    bound = oracle.boundMs
+  }
+  t.ok(bound - now.wallMs <= 2 * config.saveIntervalMs, `${bound - now.wallMs} ms ahead`)
+})
+
+t.test('a new leader believes the bound, the time since it heard the old one, and a second; then its own count of time', async t => {
+  const bound = 10_000_000
+  for (const aheadMs of [500, 5_900, 6_100, 3_600_000]) {
+    const oracle = new TsoOracle(config)
+    oracle.begin(bound, { wallMs: bound + aheadMs, monotonicMs: 77 }, 5_000)
+    t.ok(oracle.physicalMs <= bound + 6_000, `${aheadMs}: ${oracle.physicalMs}`)
+    t.equal(oracle.isWallRefused, aheadMs > 6_000)
+    t.equal(oracle.forwardJumpMs > 0, aheadMs > 6_000, 'reported')
+    const started = oracle.physicalMs
+    const now = runOracle(oracle, { wallMs: bound + aheadMs, monotonicMs: 77 }, 60_000)
+    t.ok(Math.abs(oracle.physicalMs - started - 60_000) <= 1_100, `${aheadMs}: ${oracle.physicalMs - started} in a minute`)
+    if (aheadMs < 3_600_000) continue
+    // Its clock is put right.
+    runOracle(oracle, { wallMs: bound + now.monotonicMs, monotonicMs: now.monotonicMs }, 60_000)
+    t.equal(oracle.isWallRefused, false)
+    t.equal(oracle.forwardJumpMs, 0)
+  }
+  const first = new TsoOracle(config)
+  first.begin(0, { wallMs: bound, monotonicMs: 0 }, 200)
+  t.equal(first.physicalMs, bound, 'where no timestamp was ever given the wall clock is all there is')
+  const restarted = new TsoOracle(config)
+  restarted.begin(bound, { wallMs: bound + 86_400_000, monotonicMs: 0 })
+  t.equal(restarted.physicalMs, bound + 86_400_000, 'who was down for a day believes what the clock says now')
+})
+
+t.test('physical never runs faster than twice the time from what was believable, and never stands still', async t => {
+  fc.assert(fc.property(fc.integer(), seed => {
+    const random = dice(seed)
+    const oracle = new TsoOracle(config)
+    let now = { wallMs: 1e10, monotonicMs: 0 }
+    oracle.begin(1e10 - 1_000, now, 100)
+    for (let step = 0; step < 40; step++) {
+      const jump = random() < 0.3 ? Math.floor((random() * 2 - 1) * 7_200_000) : 0
+      const before = oracle.physicalMs
+      const ms = 50 * (20 + Math.floor(random() * 60))
+      now = runOracle(oracle, { ...now, wallMs: now.wallMs + jump }, ms)
+      const moved = oracle.physicalMs - before
+      if (moved < ms / 2 - 101) throw new Error(`step ${step}: ${moved} ms in ${ms} ms`)
+      if (moved > 2 * ms + 2 * config.forwardJumpMsMax) throw new Error(`step ${step}: ${moved} ms in ${ms} ms`)
+    }
+  }), { numRuns: 200 })
+  t.pass('200 histories')
+})
+
+t.test('an hour of difference between two members clocks does not move timestamps by an hour', async t => {
+  for (const aheadMs of [3_600_000, -3_600_000]) {
+    const world = new World(11)
+    const group = new Group(world, 3)
+    group.startAll()
+    const first = group.awaitLeader()
+    world.runFor(5_000)
+    const physical = (): number => mustOk(group, 'Tso', { count: 1 }).physicalMs
+    const atMs = world.nowMs
+    const before = physical()
+    for (const member of group.members) if (member !== first) group.setWall(member, member.wallOffsetMs + aheadMs)
+    group.kill(first)
+    const next = group.awaitLeader()
+    t.not(next.memberId, first.memberId)
+    world.runFor(60_000)
+    const difference = physical() - before - (world.nowMs - atMs)
+    t.ok(Math.abs(difference) < 10_000, `${difference} ms beside the time that passed`)
+  }
 })
 
 /** Out, in, or both ways; the others may notice a broken link. */

@@ -3,7 +3,10 @@ import { assert } from '../../common/assert.js'
 export interface TsoConfig {
   /** `tso-save-interval`: how far the durable bound runs ahead of the clock. */
   readonly saveIntervalMs: number
-  /** Jumps of the wall clock forward up to this are followed at once; larger ones at twice the speed of time. */
+  /**
+   * Jumps of the wall clock forward up to this are followed at once; larger ones at twice the speed of time. A new leader
+   * follows no larger one.
+   */
   readonly forwardJumpMsMax: number
 }
 
@@ -19,6 +22,9 @@ export interface TsoNow {
   readonly monotonicMs: number
 }
 
+/** A lead over the wall clock of up to so many windows is worked off; a larger one is a clock that somebody set back. */
+const smallLeadWindows = 5
+
 /** 18 bits. */
 export const logicalMax = (1 << 18) - 1
 
@@ -32,8 +38,14 @@ export const logicalMax = (1 << 18) - 1
  * next starts at the bound, so its timestamps are above all of ours. That it does not start while we still issue is
  * the caller's part: it asks only while it holds the raft lease.
  *
- * Within a leadership (physical, logical) only grows: the wall clock moves physical forward, never back. When the
- * 18 bits of logical are used up, physical moves one ahead of the clock, which the durable bound allows.
+ * Physical follows a clock of the oracle's own, which never goes back. Behind the wall clock it is set to it; ahead of it,
+ * it runs on by the monotonic clock, so that time to live goes on ending while somebody sets the wall clock back by an
+ * hour. A lead of a few seconds, as every new leadership has that starts at the bound, is worked off at half the speed
+ * of time: leaderships that follow one another do not add theirs up. Forwards the wall clock is believed in steps of
+ * `forwardJumpMsMax`. What a new leader believes at most is `durableBound`, and the time since it heard the old one, and
+ * one such step: beyond that its clock is wrong, or the old leader's was, and nobody here can tell.
+ *
+ * When the 18 bits of logical are used up, physical moves one ahead of the clock, which the durable bound allows.
  */
 export class TsoOracle {
   #isLeading = false
@@ -41,12 +53,14 @@ export class TsoOracle {
   #logical = 0
   #boundMs = 0
   #savingMs = 0
-  /** The highest believable wall time, and when that was. */
-  #hintHighMs = 0
-  #hintAtMs = 0
+  /** The oracle's own clock, and when (monotonic) it was that. */
+  #clockMs = 0
+  #clockAtMs = 0
+  /** The wall clock was beyond what a new leader believes, and has not come back since: it counts for nothing. */
+  #isWallRefused = false
   #forwardJumpMs = 0
 
-  /** @param plants P42: a wall clock that steps back resets logical (a bug, for proving the checkers) */
+  /** @param plants P42: a wall clock that steps back is followed (a bug, for proving the checkers) */
   constructor(readonly config: TsoConfig, readonly plants: ReadonlySet<string> = new Set()) {
     assert(config.saveIntervalMs >= 2, 'tso-save-interval is too short')
   }
@@ -56,16 +70,27 @@ export class TsoOracle {
   /** How far the wall clock is ahead of what we believe; an operator should look when it is not 0. */
   get forwardJumpMs(): number { return this.#forwardJumpMs }
 
-  /** We lead, and everything committed before is applied: `durableBoundMs` is final. Issues nothing before saved(). */
-  begin(durableBoundMs: number, now: TsoNow): void {
+  /** True while the wall clock is so far ahead that this leadership does not follow it at all. */
+  get isWallRefused(): boolean { return this.#isWallRefused }
+
+  /**
+   * We lead, and everything committed before is applied: `durableBoundMs` is final. Issues nothing before saved().
+   * @param sinceHeardMs monotonic time since this member heard a leader, or was it; undefined: not since it started, so
+   * that it cannot tell how long nobody led
+   */
+  begin(durableBoundMs: number, now: TsoNow, sinceHeardMs?: number): void {
+    const isFirst = durableBoundMs === 0
+    const believableMs = isFirst || sinceHeardMs === undefined ? Number.POSITIVE_INFINITY
+      : durableBoundMs + sinceHeardMs + this.config.forwardJumpMsMax
     this.#isLeading = true
-    this.#physicalMs = Math.max(durableBoundMs, Math.floor(now.wallMs))
+    this.#isWallRefused = now.wallMs > believableMs
+    this.#clockMs = Math.max(durableBoundMs, Math.min(now.wallMs, believableMs))
+    this.#clockAtMs = now.monotonicMs
+    this.#physicalMs = Math.floor(this.#clockMs)
     this.#logical = 0
     this.#boundMs = 0
     this.#savingMs = 0
-    this.#hintHighMs = now.wallMs
-    this.#hintAtMs = now.monotonicMs
-    this.#forwardJumpMs = 0
+    this.#forwardJumpMs = Math.max(0, now.wallMs - Math.max(durableBoundMs, believableMs))
   }
 
   end(): void { this.#isLeading = false }
@@ -73,7 +98,7 @@ export class TsoOracle {
   /** @returns the bound to make durable now; undefined when there is room enough, or one is under way */
   windowToSave(now: TsoNow): number | undefined {
     if (!this.#isLeading || this.#savingMs !== 0) return undefined
-    const ahead = Math.max(this.#physicalMs, this.#hint(now))
+    const ahead = Math.max(this.#physicalMs, this.#advance(now))
     if (this.#boundMs - ahead > this.config.saveIntervalMs / 2) return undefined
     this.#savingMs = ahead + this.config.saveIntervalMs
     return this.#savingMs
@@ -91,13 +116,14 @@ export class TsoOracle {
   issue(count: number, now: TsoNow): TsoBatch | undefined {
     assert(count >= 1 && count <= logicalMax, () => `count of timestamps: ${count}`)
     if (!this.#isLeading || this.#physicalMs >= this.#boundMs) return undefined
-    const hint = Math.min(this.#hint(now), this.#boundMs - 1)
+    const hint = Math.min(this.#advance(now), this.#boundMs - 1)
     let physicalMs = this.#physicalMs
     let logical = this.#logical
-    if (hint > physicalMs) {
-      physicalMs = hint
+    if (now.wallMs < physicalMs && this.plants.has('P42')) {
+      physicalMs = Math.floor(now.wallMs)
       logical = 0
-    } else if (hint < physicalMs && this.plants.has('P42')) {
+    } else if (hint > physicalMs) {
+      physicalMs = hint
       logical = 0
     }
     if (logical + count > logicalMax) {
@@ -110,17 +136,25 @@ export class TsoOracle {
     return { physicalMs, logical: this.#logical }
   }
 
-  /**
-   * What to believe of the wall clock. Backwards: believed, it only means that physical waits. Forwards by more than
-   * time has passed: an hour's jump must not put all timestamps an hour ahead before somebody sets the clock right.
-   */
-  #hint(now: TsoNow): number {
-    const passedMs = Math.max(0, now.monotonicMs - this.#hintAtMs)
-    const expectedMs = this.#hintHighMs + passedMs
-    const believed = now.wallMs <= expectedMs + this.config.forwardJumpMsMax ? now.wallMs : expectedMs + passedMs
-    this.#forwardJumpMs = now.wallMs - believed
-    this.#hintHighMs = Math.max(expectedMs, believed)
-    this.#hintAtMs = Math.max(this.#hintAtMs, now.monotonicMs)
-    return Math.floor(believed)
+  /** @returns the oracle's own clock at this moment */
+  #advance({ wallMs, monotonicMs }: TsoNow): number {
+    const passedMs = Math.max(0, monotonicMs - this.#clockAtMs)
+    this.#clockAtMs = Math.max(this.#clockAtMs, monotonicMs)
+    const runningMs = this.#clockMs + passedMs
+    this.#clockMs = this.#believed(wallMs, runningMs, passedMs)
+    return Math.floor(this.#clockMs)
+  }
+
+  #believed(wallMs: number, runningMs: number, passedMs: number): number {
+    this.#forwardJumpMs = 0
+    if (wallMs <= runningMs + this.config.forwardJumpMsMax) {
+      this.#isWallRefused = false
+      if (wallMs >= runningMs) return wallMs
+      const isSmallLead = runningMs - wallMs <= smallLeadWindows * this.config.saveIntervalMs
+      return isSmallLead ? Math.max(wallMs, runningMs - passedMs / 2) : runningMs
+    }
+    const believedMs = this.#isWallRefused ? runningMs : runningMs + passedMs
+    this.#forwardJumpMs = wallMs - believedMs
+    return believedMs
   }
 }
