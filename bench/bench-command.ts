@@ -45,6 +45,7 @@ Examples:
   karst bench ycsb-a ycsb-b --in-flight 64      YCSB's mixes
   karst bench put --rate 5000 --seconds 30      open loop: a slow store cannot hide what it kept waiting
   karst bench put get --vs etcd --rounds 5      the same against three etcd (Debian: etcd-server), interleaved
+  karst bench put get --vs ../before --rounds 15  another version of karst; medians of the rounds' ratios, 95 % intervals
   karst bench put --pd 10.0.0.1:2379            a cluster that runs already; keys go into a keyspace of their own
   karst bench failover --vs etcd                a leader is killed, five times each`
 
@@ -69,7 +70,7 @@ export function register(program: Command): void {
     .option('--pd <addresses>', 'a cluster that runs already', parse.address)
     .option('--keyspace <id>', 'where the keys go', parse.keyspace, 1_000)
     .option('--dir <folder>', 'data of the own cluster and of etcd; put it on the disk that is meant', 'karst-data/bench')
-    .option('--vs <system>', 'compare with etcd', parse.vs)
+    .option('--vs <system>', 'compare with etcd, or with the karst of another checkout', parse.vs)
     .option('--json <file>', 'write every run, the medians and the machine\'s facts to a file')
     .option('--markdown', 'also print the result as a section for bench/RESULTS.md')
     .addHelpText('after', help())

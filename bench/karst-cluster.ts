@@ -30,6 +30,8 @@ export interface KarstOptions {
   readonly folder: string
   readonly keyspace: number
   readonly environment?: Readonly<Record<string, string>>
+  /** `bin/karst.mjs` of another checkout: a version to compare with. */
+  readonly program?: string | undefined
 }
 
 /** The karst cluster under measurement: one of ours, or one that others run. */
@@ -43,9 +45,9 @@ export class KarstCluster {
 
   /** Ready for writes when it resolves; rejects with BenchError when it does not get there. */
   static async open(options: KarstOptions): Promise<KarstCluster> {
-    const { folder, keyspace, environment = {} } = options
+    const { folder, keyspace, environment = {}, program } = options
     const isOwn = options.pd.length === 0
-    const processes = isOwn ? await ProcessCluster.start({ folder, stores: ownStores, environment }) : undefined
+    const processes = isOwn ? await ProcessCluster.start({ folder, stores: ownStores, environment, program }) : undefined
     const pd = processes ? [processes.pd.address] : options.pd
     const connection = openConnection({ name: 'bench', log: noLog, pdAddresses: pd, keyspace })
     const cluster = new KarstCluster(pd, keyspace, processes, connection)

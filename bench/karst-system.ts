@@ -16,10 +16,9 @@ const preloadLanes = 4
 const auditKeys = 1_000
 
 export class KarstSystem implements System {
-  readonly name = 'karst'
   readonly drivers: readonly Driver[]
 
-  private constructor(readonly cluster: KarstCluster, readonly client: ClientProcess) {
+  private constructor(readonly name: string, readonly cluster: KarstCluster, readonly client: ClientProcess) {
     const native = (name: string, sharing: Driver['sharing'], isWide: boolean): Driver => ({
       client: name, sharing,
       skips: cell => cell.work.mix === undefined ? 'only the TypeScript client runs it' : isWide && cell.inFlight === 1 ? '' : undefined,
@@ -32,11 +31,11 @@ export class KarstSystem implements System {
     ]
   }
 
-  static async start(options: KarstOptions): Promise<KarstSystem> {
+  static async start(options: KarstOptions, name = 'karst'): Promise<KarstSystem> {
     const cluster = await KarstCluster.open(options)
     try {
       await cluster.replicated(keyOf(0))
-      return new KarstSystem(cluster, await ClientProcess.start(cluster.pd, options.keyspace))
+      return new KarstSystem(name, cluster, await ClientProcess.start(cluster.pd, options.keyspace))
     } catch (error) {
       await cluster.stop()
       throw error

@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { InvalidArgumentError } from 'commander'
 import { limits } from '../src/common/limits.js'
 import { keyspaceMax } from '../src/rawkv/codec.js'
@@ -20,13 +22,17 @@ export interface BenchOptions {
   readonly pd?: readonly string[]
   readonly keyspace: number
   readonly dir: string
-  readonly vs?: 'etcd'
+  /** `etcd`, or the folder of another checkout. */
+  readonly vs?: string
   readonly json?: string
   readonly markdown?: true
 }
 
 /** Figures of a run with fewer are not worth the name; sums of memory with more are not either. */
 export const optionLimits = { inFlightMax: 4_096, recordsMax: 100_000_000, valueBytesMax: 512 << 10, batchKeysMax: 1_000 } as const
+
+/** What is started of another checkout. */
+export const programOf = (folder: string): string => join(folder, 'bin/karst.mjs')
 
 export function whole(min: number, max: number): (text: string) => number {
   return text => {
@@ -78,9 +84,11 @@ export const parse = {
     if (!(value > 0 && value < 1)) throw new InvalidArgumentError('above 0 and below 1; YCSB uses 0.99')
     return value
   },
-  vs: (text: string): 'etcd' => {
+  vs: (text: string): string => {
     if (text === 'etcd') return text
-    throw new InvalidArgumentError('only etcd is known')
+    const folder = resolve(text)
+    if (existsSync(programOf(folder)) && existsSync(join(folder, 'dist/src/cli/main.js'))) return folder
+    throw new InvalidArgumentError('etcd, or the folder of another checkout of karst that is set up (npm run bootstrap)')
   },
   client: listOf(text => {
     const known: Readonly<Record<string, string>> = { typescript: 'TypeScript', native: 'native', '1': '1 connection', n: 'N connections' }

@@ -7,7 +7,8 @@ import { EtcdSystem } from './etcd-system.js'
 import { BenchError } from './figures.js'
 import { KarstSystem } from './karst-system.js'
 import { describe, machineFacts, type Machine } from './machine.js'
-import type { BenchOptions } from './options.js'
+import { programOf, type BenchOptions } from './options.js'
+import { pairedMarkdown, pairedTable, pairRounds } from './paired.js'
 import { Progress } from './progress.js'
 import { remarks, summarize, summaryMarkdown, summaryTable } from './report.js'
 import type { Cell, RunSettings, System } from './subject.js'
@@ -17,6 +18,8 @@ import type { Workload } from './workloads.js'
 
 /** In flight at most in an open loop. */
 const openLoopInFlight = 1_024
+/** What another version of karst is called in tables. */
+const before = 'before'
 
 export async function runWorkloads(works: readonly Workload[], options: BenchOptions, context: RunContext): Promise<void> {
   const missing = options.vs === 'etcd' ? missingForEtcd() : []
@@ -27,11 +30,17 @@ export async function runWorkloads(works: readonly Workload[], options: BenchOpt
   try {
     systems.push(await KarstSystem.start({ pd: options.pd ?? [], folder: join(folder, `karst-${process.pid}`), keyspace: options.keyspace }))
     if (options.vs === 'etcd') systems.push(await EtcdSystem.start(join(folder, `etcd-${process.pid}`)))
+    else if (options.vs !== undefined) systems.push(await startOther(options.vs, folder, options))
     const comparison = await measure(works, systems, options, context)
     report(comparison, { machine, options, context })
   } finally {
     await Promise.all(systems.map(system => system.stop()))
   }
+}
+
+/** Started in the same way, on the same disk, asked by the same clients. */
+async function startOther(checkout: string, folder: string, { keyspace }: BenchOptions): Promise<System> {
+  return await KarstSystem.start({ pd: [], folder: join(folder, `before-${process.pid}`), keyspace, program: programOf(checkout) }, before)
 }
 
 async function measure(works: readonly Workload[], systems: readonly System[], options: BenchOptions, { signal }: RunContext): Promise<Comparison> {
@@ -68,16 +77,20 @@ function report(comparison: Comparison, { machine, options, context }: {
   readonly machine: Machine; readonly options: BenchOptions; readonly context: RunContext
 }): void {
   const { measurements } = comparison
-  const summary = summarize(measurements, options.vs)
+  const peer = options.vs === undefined || options.vs === 'etcd' ? options.vs : before
+  const summary = summarize(measurements, peer)
+  const pairs = peer === before ? pairRounds(measurements, 'karst', before) : []
   const notes = [...comparison.notes, ...remarks(summary, availableParallelism())]
   if (summary.length > 0) context.print(summaryTable(summary))
+  if (pairs.length > 0) context.print(`\n${pairedTable(pairs)}`)
   for (const note of notes) context.print(`- ${note}`)
   context.print(describe(machine))
   if (options.markdown) {
-    context.print(`\n### ${describe(machine)}\n\n    ${context.command}\n\n${summaryMarkdown(summary)}\n\n${notes.map(note => `- ${note}`).join('\n')}\n`)
+    const tables = [summaryMarkdown(summary), ...pairs.length > 0 ? [pairedMarkdown(pairs)] : [], notes.map(note => `- ${note}`).join('\n')]
+    context.print(`\n### ${describe(machine)}\n\n    ${context.command}\n\n${tables.join('\n\n')}\n`)
   }
   if (options.json !== undefined) {
     mkdirSync(resolve(options.json, '..'), { recursive: true })
-    writeFileSync(options.json, `${JSON.stringify({ command: context.command, machine, options, summary, notes, measurements }, undefined, 1)}\n`)
+    writeFileSync(options.json, `${JSON.stringify({ command: context.command, machine, options, summary, pairs, notes, measurements }, undefined, 1)}\n`)
   }
 }

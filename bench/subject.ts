@@ -29,7 +29,8 @@ export interface Driver {
 
 /** A running store, ours or the peer. */
 export interface System {
-  readonly name: 'karst' | 'etcd'
+  /** `karst`, `etcd`, or `before`: another version of karst. */
+  readonly name: string
   readonly drivers: readonly Driver[]
   /** Empty: they run elsewhere. */
   serverPids(): readonly number[]

@@ -26,6 +26,8 @@ export interface ProcessClusterOptions {
   readonly flags?: readonly string[]
   /** Of every process; `launch` may add more for one. */
   readonly environment?: Readonly<Record<string, string>>
+  /** `bin/karst.mjs` of another checkout, which runs instead of this one. */
+  readonly program?: string | undefined
 }
 
 /** For one process and one start. */
@@ -52,7 +54,7 @@ export class ProcessCluster {
 
   private constructor(
     readonly folder: string, readonly pd: NodeProcess, readonly stores: readonly NodeProcess[],
-    readonly environment: Readonly<Record<string, string>>,
+    readonly environment: Readonly<Record<string, string>>, readonly program: string,
   ) {
     process.on('exit', this.#endAll)
   }
@@ -81,7 +83,7 @@ export class ProcessCluster {
       return node('store', index, at, ['--addr', address(at), '--status-addr', address(at + 1), '--pd', address(0),
         ...(options.flags ?? [])])
     })
-    return new ProcessCluster(options.folder, pd, stores, options.environment ?? {})
+    return new ProcessCluster(options.folder, pd, stores, options.environment ?? {}, options.program ?? program)
   }
 
   get nodes(): readonly NodeProcess[] { return [this.pd, ...this.stores] }
@@ -95,7 +97,7 @@ export class ProcessCluster {
     if (isAlive(node)) return
     const log = openSync(this.logPath(node), 'a')
     // Standard input is a leash: it ends with us, however we end, and they end with it.
-    const args = ['--enable-source-maps', program, ...node.args, '--stop-with-stdin', ...(more.flags ?? [])]
+    const args = ['--enable-source-maps', this.program, ...node.args, '--stop-with-stdin', ...(more.flags ?? [])]
     const child = spawn(process.execPath, args,
       { stdio: ['pipe', log, log], env: { ...process.env, ...this.environment, ...more.environment } })
     closeSync(log)

@@ -30,7 +30,7 @@ t.test('wrong usage is told before anything starts', async t => {
     [/bytes from 8 to/, 'put', '--value-bytes', '4'],
     [/bytes from 8 to/, 'put', '--value-bytes', '1g'],
     [/above 0 and below 1/, 'ycsb-a', '--theta', '1'],
-    [/only etcd is known/, 'put', '--vs', 'redis'],
+    [/etcd, or the folder of another checkout/, 'put', '--vs', 'redis'],
     [/host:port of a PD member/, 'put', '--pd', 'localhost'],
     [/typescript, native/, 'put', '--client', 'java'],
     [/failover stands alone/, 'failover', 'put'],

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { pairRounds, ratioOf } from '../../bench/paired.js'
 import { remarks, summarize, summaryMarkdown, summaryTable, type Measurement } from '../../bench/report.js'
 
 function one(system: string, client: string, round: number, perSecond: number, more: Partial<Measurement> = {}): Measurement {
@@ -52,4 +53,20 @@ t.test('tables carry every row, for eyes and for RESULTS.md', async t => {
   t.equal(lines.length, 4)
   t.ok(lines.every(line => line.split('|').length === lines[0]!.split('|').length))
   t.match(lines[3], /\| – \|/, 'what is not known is a dash')
+})
+
+t.test('two versions are compared round by round: what slows the machine down for one slows it for the other', t => {
+  const rates = [100, 50, 200, 90, 120]
+  const measurements = rates.flatMap((rate, at) => [
+    one('karst', 'ours', at + 1, rate * 1.1, { serverCpuUs: 20, clientCpuUs: 2 }), one('before', 'ours', at + 1, rate, { serverCpuUs: 18, clientCpuUs: 2 }),
+  ])
+  const [pair] = pairRounds(measurements, 'karst', 'before')
+  t.match(pair, { work: 'put', client: 'ours', rounds: 5 })
+  t.ok(Math.abs(pair!.rate.median - 1.1) < 1e-9 && Math.abs(pair!.rate.low - 1.1) < 1e-9 && Math.abs(pair!.rate.high - 1.1) < 1e-9)
+  t.ok(Math.abs(pair!.cpu.median - 1.1) < 1e-9)
+  t.same(pairRounds([one('karst', 'ours', 1, 1)], 'karst', 'before'), [], 'nothing to compare with')
+  const spread = ratioOf([0.8, 0.9, 1, 1.1, 1.2, 1, 0.95, 1.05])
+  t.ok(spread.low < spread.median && spread.median < spread.high && spread.low >= 0.8 && spread.high <= 1.2)
+  t.same(spread, ratioOf([0.8, 0.9, 1, 1.1, 1.2, 1, 0.95, 1.05]), 'the same figures, the same interval')
+  t.end()
 })
