@@ -16,7 +16,7 @@ export type { CasOptions, PutOptions, PutPair, RawClient, ReadOptions, ScanOptio
 export type { Bytes, KeyRangeInput } from './client/arguments.js'
 export {
   AbortedError, ClosedError, ClusterMismatchError, InvalidArgumentError, KarstError, LimitExceededError, PartialWriteError,
-  PdUnreachableError, TimeoutError, UndeterminedError, UnsupportedError,
+  PdUnreachableError, PermissionDeniedError, TimeoutError, UndeterminedError, UnsupportedError,
 } from './client/errors.js'
 export type { KarstErrorCode } from './client/errors.js'
 export { StartupError } from './server/startup-error.js'

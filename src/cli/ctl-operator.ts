@@ -47,9 +47,10 @@ async function ask(command: Command, kind: Kind, word: string): Promise<void> {
     if (kind !== 'addLearner' && existing === undefined) {
       throw new CommandError('InvalidArgument', `region ${given.region} has no replica on store ${given.store}`)
     }
-    const peer: PeerRef = existing ?? { peerId: peerId(await pd.allocIds(1)), storeId: storeId(given.store), role: 'learner' }
+    // PD gives a new replica its id.
+    const peer: PeerRef = existing ?? { peerId: peerId(0), storeId: storeId(given.store), role: 'learner' }
     await pd.addOperator({ kind, regionId: route.region.regionId, epoch: route.region.epoch, peer })
-    if (options.json) printJson({ ok: true, kind, region: given.region, store: given.store, peer: peer.peerId })
+    if (options.json) printJson({ ok: true, kind, region: given.region, store: given.store, ...(existing && { peer: existing.peerId }) })
     else printLine(`PD will ask the leader of region ${given.region}: ${word} on store ${given.store}`)
   })
 }

@@ -6,7 +6,7 @@
  */
 export type KarstErrorCode =
   | 'Undetermined' | 'Timeout' | 'Aborted' | 'LimitExceeded' | 'InvalidArgument' | 'PartialWrite'
-  | 'PdUnavailable' | 'ClusterMismatch' | 'Unsupported' | 'Closed'
+  | 'PdUnavailable' | 'ClusterMismatch' | 'Unsupported' | 'PermissionDenied' | 'Closed'
 
 export class KarstError extends Error {
   override readonly name: string = 'KarstError'
@@ -78,6 +78,12 @@ export class ClusterMismatchError extends KarstError {
 export class UnsupportedError extends KarstError {
   override readonly name = 'UnsupportedError'
   constructor(what: string) { super('Unsupported', `the server does not support ${what}`) }
+}
+
+/** The request is not for clients. */
+export class PermissionDeniedError extends KarstError {
+  override readonly name = 'PermissionDeniedError'
+  constructor(reason: string) { super('PermissionDenied', reason) }
 }
 
 export class ClosedError extends KarstError {

@@ -335,6 +335,7 @@ function classify(address: string, error: ServerError): { kind: 'refused'; error
     case 'RegionNotFound': case 'KeyNotInRegion': case 'EpochNotMatch': case 'StaleCommand': case 'StoreNotMatch':
     case 'RaftEntryTooLarge': case 'ReadIndexNotReady': case 'RegionNotInitialized': case 'MismatchPeerId':
     case 'DiskFull': case 'LimitExceeded': case 'InvalidArgument': case 'ClusterIdMismatch': case 'Unimplemented':
+    case 'PermissionDenied':
       return { kind: 'refused', error }
     default: return unreachable(error, 'PD error')
   }

@@ -10,7 +10,7 @@ import { Backoff } from './backoff.js'
 import type { BackoffKind } from './backoff.js'
 import {
   AbortedError, ClosedError, ClusterMismatchError, InvalidArgumentError, LimitExceededError, PdUnreachableError, TimeoutError,
-  UndeterminedError, UnsupportedError,
+  PermissionDeniedError, UndeterminedError, UnsupportedError,
 } from './errors.js'
 import type { KarstError } from './errors.js'
 import type { RegionCache, Route } from './region-cache.js'
@@ -276,6 +276,7 @@ function errorOf(error: RequestError, timeoutMs: number, obstacle: string): Kars
     case 'ClusterIdMismatch': return new ClusterMismatchError(error.requested, error.actual)
     case 'DeadlineExceeded': return new TimeoutError(timeoutMs, obstacle)
     case 'Unimplemented': return new UnsupportedError(error.what)
+    case 'PermissionDenied': return new PermissionDeniedError(error.reason)
     default: return unreachable(error, 'request error')
   }
 }

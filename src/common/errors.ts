@@ -34,6 +34,8 @@ export type RequestError =
   | { readonly kind: 'ClusterIdMismatch'; readonly requested: string; readonly actual: string }
   | { readonly kind: 'DeadlineExceeded' }
   | { readonly kind: 'Unimplemented'; readonly what: string }
+  /** Who asks is not one that may: a request of stores from a client, or a store that speaks for another. */
+  | { readonly kind: 'PermissionDenied'; readonly reason: string }
 
 /** Everything a server may answer instead of a result. */
 export type ServerError = RegionError | UndeterminedError | RequestError

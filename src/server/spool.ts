@@ -1,5 +1,6 @@
 import { closeSync, ftruncateSync, openSync, readSync, readdirSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { assert } from '../common/assert.js'
 import type { SnapshotSpool, SpoolFile } from '../store/api.js'
 import { ensureFolder, removeFile } from './files.js'
 
@@ -9,7 +10,10 @@ export class FileSpool implements SnapshotSpool {
 
   constructor(dataDir: string) { this.#folder = ensureFolder(dataDir, 'snapshots') }
 
-  create(name: string): SpoolFile { return new File(join(this.#folder, name.replace(/[^A-Za-z0-9._-]/g, '_'))) }
+  create(name: string): SpoolFile {
+    assert(/^[a-z][a-z0-9-]{0,63}$/.test(name), () => `not a name of ours: ${name}`)
+    return new File(join(this.#folder, name))
+  }
 
   sweep(): void {
     for (const name of readdirSync(this.#folder)) rmSync(join(this.#folder, name), { force: true, recursive: true })

@@ -17,6 +17,7 @@ import { advertised } from './advertise.js'
 import { Closers } from './closers.js'
 import type { StoreSettings } from './config/store-schema.js'
 import { IdentityKeeper } from './identity.js'
+import type { StoreIdentity } from './identity.js'
 import type { LogSink } from './logging.js'
 import { NodeMetrics } from './metrics.js'
 import { openNodeEnv } from './node-env.js'
@@ -145,21 +146,24 @@ export class StoreNode implements StoreFace {
     this.#storage = storage
     this.#goOn()
     const keeper = new IdentityKeeper(storage)
-    keeper.load()
+    this.#become(keeper.load())
     storage.spool.sweep()
     await this.#listen()
     this.#goOn()
-    const pd = this.#openPd()
+    const isNew = this.#storeId === 0
+    const joining = this.#openPd()
+    const { identity, firstRegion } = await joinCluster({
+      env, pd: joining, keeper, pdAddresses: this.settings.pdAddresses, metaOf: storeId => this.#meta(storeId), signal: this.#wait.signal,
+    })
+    this.#goOn()
+    this.#become(identity)
+    // PD takes heartbeats of a store from connections that were opened in its name.
+    const pd = isNew ? this.#openPd() : joining
+    if (isNew) joining.close()
     const directory = new StoreDirectory({
       env, pd, openChannel: address => openChannel({ env, address, hello: this.#hello }),
     })
     this.#closers.add(() => { directory.close() })
-    const { identity, firstRegion } = await joinCluster({
-      env, pd, keeper, pdAddresses: this.settings.pdAddresses, metaOf: storeId => this.#meta(storeId), signal: this.#wait.signal,
-    })
-    this.#goOn()
-    this.#clusterId = identity.clusterId
-    this.#storeId = identity.storeId
     const store = this.#createStore(identity.storeId, storage, pd, directory)
     if (firstRegion !== undefined && !isWritten(storage, firstRegion.regionId)) store.bootstrapRegion(firstRegion)
     env.failpoint('join.after-first-region')
@@ -172,6 +176,11 @@ export class StoreNode implements StoreFace {
     env.log('info', 'store.ready', {
       store: identity.storeId, cluster: identity.clusterId, addr: this.address, status: this.statusAddress, version: karstVersion(),
     })
+  }
+
+  #become(identity: StoreIdentity | undefined): void {
+    this.#clusterId = identity?.clusterId ?? 0n
+    this.#storeId = identity?.storeId ?? 0
   }
 
   async #listen(): Promise<void> {

@@ -76,7 +76,7 @@ export interface StorePd {
 
 /** Temporary bytes of raft snapshots under way. Production: files below the data directory, swept at start. */
 export interface SnapshotSpool {
-  /** Creates or truncates. */
+  /** Creates or truncates. @param name  of ours: nothing that came over the wire becomes a path */
   create(name: string): SpoolFile
   /** Removes everything left by an earlier life. */
   sweep(): void

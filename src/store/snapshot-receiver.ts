@@ -32,6 +32,9 @@ export interface SpooledSnapshot {
   remove(): void
 }
 
+/** Four numbers and what is between them. */
+const snapshotIdLengthMax = 80
+
 const invalid = (reason: string): ServerError => ({ kind: 'InvalidArgument', reason })
 
 /** Raft snapshots on their way in. Nothing of them touches the engine before all is here and raft wants it. */
@@ -39,6 +42,7 @@ export class SnapshotReceiver implements Pick<StoreApi['snapshots'], 'begin' | '
   readonly #shared: StoreShared
   readonly #onComplete: (envelope: RaftEnvelope) => void
   readonly #incoming = new Map<string, Incoming>()
+  #files = 0
 
   constructor(shared: StoreShared, onComplete: (envelope: RaftEnvelope) => void) {
     this.#shared = shared
@@ -49,6 +53,7 @@ export class SnapshotReceiver implements Pick<StoreApi['snapshots'], 'begin' | '
 
   begin(snapshotId: string, envelope: RaftEnvelope, _totalBytes: number, done: Done): void {
     const { deps, config, env } = this.#shared
+    if (snapshotId.length > snapshotIdLengthMax) return done(invalid(`a snapshot id has at most ${snapshotIdLengthMax} characters`))
     const data = envelope.message.snapshot && decodeSnapshotData(envelope.message.snapshot.data)
     if (data === undefined || envelope.message.type !== MessageType.Snapshot || data.snapshotId !== snapshotId
       || data.region.regionId !== envelope.regionId) return done(invalid('not the beginning of a raft snapshot'))
@@ -60,7 +65,7 @@ export class SnapshotReceiver implements Pick<StoreApi['snapshots'], 'begin' | '
       return done({ kind: 'ServerIsBusy', reason: 'too many snapshots under way', backoffMs: 500 })
     }
     this.#incoming.set(snapshotId, {
-      envelope, region: data.region, file: deps.spool.create(snapshotId), chunks: 0, crc: 0, isComplete: false,
+      envelope, region: data.region, file: deps.spool.create(`in-${++this.#files}`), chunks: 0, crc: 0, isComplete: false,
       touchedAtMs: env.clock.monotonicMs(),
     })
     done(undefined)

@@ -35,7 +35,7 @@ export async function listenRpc(options: RpcServerOptions): Promise<RpcServer> {
 const counterNames = [
   'transport_connections_accepted_total', 'transport_requests_total', 'transport_raft_envelopes_received_total',
   'transport_hello_mismatches_total', 'transport_slow_clients_total', 'transport_busy_answers_total',
-  'transport_cancelled_requests_total', 'transport_received_bytes_total', 'transport_sent_bytes_total',
+  'transport_cancelled_requests_total', 'transport_denied_requests_total', 'transport_received_bytes_total', 'transport_sent_bytes_total',
 ]
 
 const warningMsMin = 1_000

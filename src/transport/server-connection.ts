@@ -10,6 +10,8 @@ import type { FrameError } from '../wire/frame.js'
 import { FrameWriter } from '../wire/frame-writer.js'
 import { FrameKind, responseBit } from '../wire/messages.js'
 import type { Hello, RaftEnvelope, Requests, RpcName, RpcResult } from '../wire/messages.js'
+import { raftTypesOf } from '../wire/raft-rules.js'
+import { accessRefusal } from './access.js'
 import type { RpcHandler, RpcHandlerContext, RpcHandlers } from './api.js'
 import type { Counters } from './counters.js'
 import { helloMismatch } from './handshake.js'
@@ -151,7 +153,12 @@ export class ServerConnection implements ConnectionHandler {
       this.#answer(name, frame.requestId, err({ kind: 'ServerIsBusy', reason, backoffMs: busyBackoffMs }))
       return undefined
     }
-    this.#dispatch(name, frame.requestId, read.value.request)
+    const refusal = accessRefusal(name, read.value.request, this.#peer!)
+    if (refusal === undefined) this.#dispatch(name, frame.requestId, read.value.request)
+    else {
+      counters.add('transport_denied_requests_total')
+      this.#answer(name, frame.requestId, err(refusal))
+    }
     return undefined
   }
 
@@ -211,9 +218,18 @@ export class ServerConnection implements ConnectionHandler {
 
   #onRaft(frame: FrameReader): FrameError | undefined {
     const { onRaft, counters } = this.#parts
-    if (onRaft === undefined || this.#peer!.role === 'client') return { kind: 'UnknownKind', frameKind: frame.kind }
+    const { role, nodeId } = this.#peer!
+    // Stores speak raft with stores, and members of PD with members.
+    if (onRaft === undefined || role === 'client' || role !== this.#parts.hello().role || nodeId === 0) {
+      return { kind: 'UnknownKind', frameKind: frame.kind }
+    }
     const envelopes = this.#decoder.decodeRaft(frame)
     if (!envelopes.ok) return envelopes.error
+    const mayCome = raftTypesOf[role]
+    for (const { from, message } of envelopes.value) {
+      if (from.storeId !== nodeId) return { kind: 'BadBody', path: `RaftBatch: of node ${from.storeId}, from node ${nodeId}` }
+      if (!mayCome.has(message.type)) return { kind: 'BadBody', path: `RaftBatch: message type ${message.type}` }
+    }
     counters.add('transport_raft_envelopes_received_total', envelopes.value.length)
     for (const envelope of envelopes.value) onRaft(envelope)
     return undefined

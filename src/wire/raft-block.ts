@@ -7,6 +7,7 @@ import { ListTooLong } from './frame-writer.js'
 import type { FrameWriter } from './frame-writer.js'
 import { peerRoleNumbers } from './generated/layouts.js'
 import type { RaftEnvelope } from './messages.js'
+import { checkEnvelope, checkMessageType } from './raft-rules.js'
 
 /**
  * Raft envelopes: one fixed record per message with its entries behind it, no table and no vtable per entry.
@@ -20,8 +21,7 @@ const snapshotHeaderBytes = 40
 const flagReject = 1
 const flagTombstone = 2
 const flagSnapshot = 4
-/** Highest number of raft/types MessageType and EntryType. */
-const messageTypeMax = 23
+/** Highest number of raft/types EntryType. */
 const entryTypeMax = 2
 const noEntries: readonly Entry[] = []
 const noResponses: readonly Message[] = []
@@ -135,7 +135,7 @@ function envelopeAt(r: BodyReader, at: number, end: number): RaftEnvelope {
   const endBytes = r.u32(at + 16)
   const start = at + envelopeHeaderBytes
   if (start + startBytes + endBytes + r.u32(at + 20) > end) throw new BodyDamage('envelope.keys')
-  return {
+  const envelope = {
     regionId: r.u64(at + 24) as RegionId,
     epoch: { confVer: r.u64(at + 32), version: r.u64(at + 40) },
     from: { peerId: r.u64(at + 48) as PeerId, storeId: r.u64(at + 56) as StoreId, role: peerRole(r.u8(at + 6), 'envelope.from') },
@@ -145,13 +145,15 @@ function envelopeAt(r: BodyReader, at: number, end: number): RaftEnvelope {
     endKey: r.slice(start + startBytes, endBytes),
     isTombstone: (r.u8(at + 5) & flagTombstone) !== 0,
   }
+  checkEnvelope(envelope)
+  return envelope
 }
 
 /** @param place behind the keys: context, entries, snapshot */
 function messageAt(r: BodyReader, at: number, place: number, end: number): Message {
   const type = r.u8(at + 4)
   const flags = r.u8(at + 5)
-  if (type > messageTypeMax) throw new BodyDamage('envelope.type')
+  checkMessageType(type)
   if (flags > (flagReject | flagTombstone | flagSnapshot)) throw new BodyDamage('envelope.flags')
   const contextBytes = r.u32(at + 20)
   const count = r.u32(at + 8)

@@ -45,7 +45,8 @@ export function restoreServerError(flat: FlatServerError): ServerError {
     case 'MismatchPeerId': return { kind, requestPeerId: flat.requestPeerId ?? 0, storePeerId: flat.storePeerId ?? 0 }
     case 'DiskFull': return { kind, storeIds: (flat.storeIds ?? []) as StoreId[], reason }
     case 'Undetermined':
-    case 'InvalidArgument': return { kind, reason }
+    case 'InvalidArgument':
+    case 'PermissionDenied': return { kind, reason }
     case 'LimitExceeded': return { kind, limit: flat.limit ?? '', actual: flat.actualValue ?? 0, max: flat.max ?? 0 }
     case 'ClusterIdMismatch': return { kind, requested: flat.requested ?? '', actual: flat.actual ?? '' }
     case 'Unimplemented': return { kind, what: flat.what ?? '' }

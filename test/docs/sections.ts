@@ -6,6 +6,8 @@ import { logicalMax } from '../../src/pd/core/tso.js'
 import { defaultPdConfig } from '../../src/pd/config.js'
 import { ttlSecondsMax } from '../../src/rawkv/limits.js'
 import { splitKeysMax } from '../../src/server/store-services.js'
+import { rolesFor } from '../../src/transport/access.js'
+import type { RpcName } from '../../src/wire/messages.js'
 import { examples } from './examples.js'
 
 /** From dist/test/docs/. */
@@ -16,14 +18,19 @@ const schemaText = ['common', 'kv', 'pd', 'raft', 'snapshot'].map(name => ({
 }))
 
 const kindNames: Readonly<Record<string, string>> = {
-  kv: 'store', pd: 'PD', snapshot: 'store to store', common: 'everybody',
+  kv: 'store', pd: 'PD', snapshot: 'store', common: 'everybody',
+}
+
+function askedBy(name: string): string {
+  const roles = rolesFor(name as RpcName)
+  return typeof roles === 'string' ? 'anybody' : roles.map(role => `\`${role}\``).join(', ')
 }
 
 function kinds(): string {
   const rows = schemaText.flatMap(({ name, text }) =>
     [...text.matchAll(/^ {2}(\w+)\((\w+)\):(\w+) \(kind: "(\d+)"\);/gm)].map(([, rpc, request, response, kind]) =>
-      ({ kind: Number(kind), row: `| ${kind} | \`${rpc}\` | ${kindNames[name]} | \`${request}\` | \`${response}\` |` })))
-  return ['| kind | name | served by | request table | response table |', '|---|---|---|---|---|',
+      ({ kind: Number(kind), row: `| ${kind} | \`${rpc}\` | ${kindNames[name]} | ${askedBy(rpc ?? '')} | \`${request}\` | \`${response}\` |` })))
+  return ['| kind | name | served by | to roles | request table | response table |', '|---|---|---|---|---|---|',
     ...rows.sort((left, right) => left.kind - right.kind).map(({ row }) => row)].join('\n')
 }
 

@@ -5,7 +5,7 @@ import { ok } from '../../src/common/result.js'
 import { createRaftLinks } from '../../src/transport/raft-links.js'
 import { openChannel } from '../../src/transport/rpc-channel.js'
 import { listenRpc } from '../../src/transport/rpc-server.js'
-import { context, envelope } from '../wire/samples.js'
+import { context, envelopeFrom } from '../wire/samples.js'
 import { hello, realNode } from './real.js'
 
 const [, , address = '', mode = ''] = process.argv
@@ -33,7 +33,7 @@ async function comeAndGo(): Promise<void> {
   const channel = openChannel({ env: node.env, address: rpc.address, hello: () => hello('client') })
   const links = createRaftLinks({ env: node.env, hello: () => hello('store', 2), addressOf: () => rpc.address })
   const result = await channel.call('RawGet', { context, key: utf8('a') }, { timeoutMs: 600_000 })
-  links.send(storeId(1), envelope)
+  links.send(storeId(1), envelopeFrom(2))
   links.flush()
   const refused = openChannel({ env: node.env, address: '127.0.0.1:1', hello: () => hello('client') })
   const no = await refused.call('RawGet', { context, key: utf8('a') }, { timeoutMs: 600_000 })

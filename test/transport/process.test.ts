@@ -7,7 +7,7 @@ import { utf8 } from '../../src/common/bytes.js'
 import { storeId } from '../../src/common/ids.js'
 import { createRaftLinks } from '../../src/transport/raft-links.js'
 import { openChannel } from '../../src/transport/rpc-channel.js'
-import { context, envelope } from '../wire/samples.js'
+import { context, envelopeFrom } from '../wire/samples.js'
 import { hello, realNode, until } from './real.js'
 
 const script = fileURLToPath(new URL('child.js', import.meta.url))
@@ -48,7 +48,7 @@ t.test('a server is killed and comes back on its port at once: link down in mome
   const note = (what: string) => () => { events.push({ what, atMs: performance.now() }) }
   const links = createRaftLinks({
     env: node.env, hello: () => hello('store', 2), addressOf: () => address, onUp: note('up'), onDown: note('down') })
-  links.send(storeId(1), envelope)
+  links.send(storeId(1), envelopeFrom(2))
   links.flush()
   const channel = openChannel({ env: node.env, address, hello: () => hello('client') })
   const lost = Array.from({ length: 20 }, () => channel.call('RawGet', get, { timeoutMs: 60_000 }))
@@ -81,7 +81,7 @@ t.test('a stopped process is noticed by the links', async t => {
   const links = createRaftLinks({
     env: node.env, hello: () => hello('store', 2), addressOf: () => address,
     onUp: () => { events.push('up') }, onDown: () => { events.push('down') } })
-  links.send(storeId(1), envelope)
+  links.send(storeId(1), envelopeFrom(2))
   links.flush()
   await until('up', () => events.length === 1)
   child.process.kill('SIGSTOP')

@@ -19,8 +19,8 @@ const home = 'store-2:20160'
 
 /** A message that tells its number: small ones are heartbeats, others carry an entry. */
 function numbered(number: number, dataBytes = 0): RaftEnvelope {
-  const base = dataBytes === 0 ? envelope : { ...envelope, message: { ...envelope.message, entries: [
-    { term: term(1), index: logIndex(number), type: 0 as const, data: new Uint8Array(dataBytes) }] } }
+  const base = dataBytes === 0 ? envelope : { ...envelope, message: { ...envelope.message, index: logIndex(number), entries: [
+    { term: term(7), index: logIndex(number + 1), type: 0 as const, data: new Uint8Array(dataBytes) }] } }
   return { ...base, epoch: { confVer: number, version: 1 } }
 }
 
@@ -130,12 +130,12 @@ t.test('half full: entries are refused and heartbeats go on; full: nothing goes;
   t.ok(number > 30 && number < 34, `${number} MiB of entries`)
   for (let i = 0; i < 1_000; i++) if (!offer(0)) t.fail('a heartbeat was refused at half')
   t.notOk(offer(1 << 20))
-  const bulky = { ...numbered(0), startKey: new Uint8Array(8 << 20) }
+  const bulky = { ...numbered(0), startKey: new Uint8Array(16 << 10), endKey: new Uint8Array(16 << 10) }
   while (s.send({ ...bulky, epoch: { confVer: number, version: 1 } })[0]!) {
     accepted.push(number++)
     s.world.run(1)
   }
-  t.ok(s.links.metrics().transport_raft_queued_bytes! > transportLimits.raftQueueBytesMax - (9 << 20))
+  t.ok(s.links.metrics().transport_raft_queued_bytes! > transportLimits.raftQueueBytesMax - (1 << 20))
   t.ok(s.links.metrics().transport_raft_queued_bytes! < transportLimits.raftQueueBytesMax + 1_000)
   t.same(s.send(bulky), [false])
   t.equal(s.dropped('full'), 4)

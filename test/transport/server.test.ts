@@ -290,10 +290,12 @@ t.test('cancelled requests are not answered, answered ones not cancelled', async
 
 t.test('raft comes from stores, in order, and from nobody else', async t => {
   const s = await new Setup().serve()
-  const store = s.connect(hello('store', 3))
-  store.say(raftFrame(envelopes), raftFrame([envelopes[0]!]))
+  const store = s.connect(hello('store', 1))
+  // Snapshots have a door of their own.
+  const mayCome = envelopes.filter(one => one.message.snapshot === undefined)
+  store.say(raftFrame(mayCome), raftFrame([envelopes[0]!]))
   t.same(store.heard(), [])
-  t.same(s.raft, [...envelopes, envelopes[0]])
+  t.same(s.raft, [...mayCome, envelopes[0]])
   const client = s.connect()
   client.say(raftFrame(envelopes))
   t.match(client.heard(), [[/^ProtocolError/], ['closed']])

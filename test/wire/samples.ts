@@ -27,13 +27,14 @@ const bareStore: StoreMeta =
 const bytes = (count: number, seed: number): Uint8Array => Uint8Array.from({ length: count }, (unused, i) => (i * 31 + seed) & 0xff)
 
 export const message: Message = {
-  type: 3, to: peerId(9), from: peerId(8), term: term(7), logTerm: term(6), index: logIndex(2 ** 45), entries: [], commit: logIndex(3),
+  type: 3, to: peerId(9), from: peerId(101), term: term(7), logTerm: term(6), index: logIndex(2 ** 45), entries: [], commit: logIndex(3),
   vote: peerId(0), reject: false, rejectHint: logIndex(0), context: emptyBytes, snapshot: undefined, responses: [],
 }
 export const envelope: RaftEnvelope = {
-  regionId: regionId(7), epoch: { confVer: 2, version: 3 }, from: peer, to: learner, message, startKey: utf8('a'), endKey: utf8('zz'),
+  regionId: regionId(7), epoch: { confVer: 2, version: 3 }, from: peer, to: { ...learner, peerId: peerId(9) }, message, startKey: utf8('a'), endKey: utf8('zz'),
   isTombstone: false,
 }
+export const envelopeFrom = (id: number): RaftEnvelope => ({ ...envelope, from: { ...peer, storeId: storeId(id) } })
 export const appendEnvelope = (entries: number, dataBytes: number): RaftEnvelope => ({
   ...envelope, message: { ...message, entries: Array.from({ length: entries }, (unused, i) => ({
     term: term(7), index: logIndex(2 ** 45 + 1 + i), type: 0, data: bytes(dataBytes, i) })) },
@@ -42,10 +43,10 @@ export const envelopes: readonly RaftEnvelope[] = [
   envelope,
   appendEnvelope(3, 100),
   { ...appendEnvelope(1, 0), isTombstone: true, startKey: emptyBytes, endKey: emptyBytes },
-  { ...envelope, message: { ...message, type: 17, reject: true, rejectHint: logIndex(11), context: utf8('ctx'), vote: peerId(3),
-    entries: [{ term: term(1), index: logIndex(2), type: 2, data: utf8('cc') }] } },
+  { ...envelope, message: { ...message, type: 17, reject: true, rejectHint: logIndex(11), context: utf8('ctx'), vote: peerId(3) } },
+  { ...envelope, message: { ...message, entries: [{ term: term(6), index: logIndex(2 ** 45 + 1), type: 2, data: utf8('cc') }] } },
   { ...envelope, message: { ...message, type: 7, snapshot: { data: utf8('stream-7'), meta: { index: logIndex(90), term: term(4),
-    confState: { voters: [peerId(1), peerId(2)], learners: [peerId(top)], votersOutgoing: [peerId(1)], learnersNext: [],
+    confState: { voters: [peerId(1), peerId(2)], learners: [peerId(2 ** 50)], votersOutgoing: [peerId(1), peerId(3)], learnersNext: [peerId(3)],
       autoLeave: true } } } } },
 ]
 
@@ -70,6 +71,7 @@ export const errors: readonly ServerError[] = [
   { kind: 'ClusterIdMismatch', requested: '1', actual: '2' },
   { kind: 'DeadlineExceeded' },
   { kind: 'Unimplemented', what: 'frame kind 99' },
+  { kind: 'PermissionDenied', reason: 'AllocId is for store connections' },
 ]
 
 const operators: readonly Operator[] = [

@@ -72,18 +72,23 @@ export class StoreHost {
       ({ protocolVersion, clusterId: this.identity?.clusterId ?? 0n, role: 'store', nodeId: this.identity?.storeId ?? 0 })
     const keeper = new IdentityKeeper({ raftLog, engine, folder: undefined })
     if (this.#believed !== undefined && keeper.load() === undefined) await keeper.save(this.#believed, undefined)
-    keeper.load()
+    this.identity = keeper.load()
     await listenRpc({ env, address: this.address, hello, handlers: door.handlers, onRaft: envelope => { this.store?.onRaft(envelope) } })
     const state: { adapter?: StorePdAdapter } = {}
-    const pd = createPdClient({
+    const openPd = (): PdClient => createPdClient({
       env, addresses: world.pdAddresses, deadlineMs: pdDeadlineMs, onLeaderFound: () => { state.adapter?.onLeaderFound() },
       channelFor: address => openChannel({ env, address, hello: () => ({ ...hello(), clusterId: 0n }) }),
     })
-    const directory = new StoreDirectory({ env, pd, openChannel: address => openChannel({ env, address, hello }) })
+    const isNew = this.identity === undefined
+    const joining = openPd()
     const { identity, firstRegion } = await joinCluster({
-      env, pd, keeper, pdAddresses: world.pdAddresses, signal: never, metaOf: storeId => this.#meta(env, storeId),
+      env, pd: joining, keeper, pdAddresses: world.pdAddresses, signal: never, metaOf: storeId => this.#meta(env, storeId),
     })
     this.identity = identity
+    // PD takes heartbeats of a store from connections that were opened in its name.
+    const pd = isNew ? openPd() : joining
+    if (isNew) joining.close()
+    const directory = new StoreDirectory({ env, pd, openChannel: address => openChannel({ env, address, hello }) })
     const store = this.#create(env, { raftLog, pd, directory, hello, state })
     if (firstRegion !== undefined && !isWritten(raftLog, firstRegion.regionId)) store.bootstrapRegion(firstRegion)
     store.start()

@@ -34,7 +34,8 @@ export enum ErrorKind {
   InvalidArgument = 97,
   ClusterIdMismatch = 98,
   DeadlineExceeded = 99,
-  Unimplemented = 100
+  Unimplemented = 100,
+  PermissionDenied = 101
 }
 
 export class Epoch {
