@@ -9,13 +9,14 @@ import { BatchWriter } from '../../src/engine/batch-writer.js'
 import type { OpBatch } from '../../src/engine/log-batch.js'
 import { MemEngine } from '../../src/engine/mem-engine.js'
 import { MemRaftLog } from '../../src/engine/mem-raft-log.js'
-import { entry, message } from '../../src/raft/message.js'
+import { campaignTransferContext, entry, message } from '../../src/raft/message.js'
 import { EntryType, MessageType } from '../../src/raft/types.js'
 import type { ConfState, Entry } from '../../src/raft/types.js'
 import { Times } from '../../src/sim/cluster/client-host.js'
 import { RegionAudit, tilingMistake } from '../../src/sim/cluster/region-audit.js'
 import { OracleFailure } from '../../src/sim/failure.js'
 import { SimHistory } from '../../src/sim/history.js'
+import { LeaseWatch } from '../../src/sim/oracles/leases.js'
 import { checkPromise } from '../../src/sim/oracles/durability.js'
 import { checkCommitQuorum, checkElectionQuorum, checkHeartbeat } from '../../src/sim/oracles/quorum.js'
 import { RaftSafety } from '../../src/sim/oracles/raft-safety.js'
@@ -173,6 +174,38 @@ t.test('promises', async t => {
     { type: MessageType.VoteResponse, to: 3, term: 3 }, { type: MessageType.VoteResponse, to: 2, term: 4 },
     { type: MessageType.AppendResponse, to: 2, term: 3, index: 2 }, { type: MessageType.AppendResponse, to: 2, term: 4, index: 1 },
   ]) breaks(t, 'persisted before promised', () => { say(fields) })
+})
+
+t.test('leases', async t => {
+  const watch = (): LeaseWatch => new LeaseWatch(500)
+  const answer = message({ type: MessageType.HeartbeatResponse, from: 2, to: 1, term: 4 })
+  const vote = (inTerm: number): Parameters<LeaseWatch['onSent']>[2] =>
+    message({ type: MessageType.VoteResponse, from: 2, to: 3, term: inTerm })
+  const rule = 'nobody votes while a leader may read by its answer'
+  await t.test('who has answered a leader votes for nobody for a while', async t => {
+    const leases = watch()
+    leases.onSent('b', region, answer, 1_000)
+    breaks(t, rule, () => { leases.onSent('b', region, vote(5), 1_499) })
+    breaks(t, rule, () => { leases.onSent('b', region, message({ type: MessageType.Vote, from: 2, to: 3, term: 5 }), 1_499) })
+    leases.onSent('b', region, vote(5), 1_500)
+    leases.onSent('b', region, vote(4), 1_100)
+    leases.onSent('b', region, { ...vote(5), reject: true }, 1_100)
+    leases.onSent('b', regionId(2), vote(5), 1_100)
+    t.pass('later, for a term of before, with a no, or elsewhere it may')
+  })
+  await t.test('whom the leader chose is voted for', async t => {
+    const leases = watch()
+    leases.onSent('b', region, answer, 1_000)
+    const asked = message({ type: MessageType.Vote, from: 3, to: 2, term: 5, context: campaignTransferContext })
+    leases.onSent('c', region, asked, 1_100)
+    leases.onSent('b', region, vote(5), 1_101)
+    breaks(t, rule, () => { leases.onSent('b', region, vote(6), 1_102) })
+  })
+  await t.test('nobody may read in an older term', async t => {
+    const claims = [{ node: 'a', term: 4, mayRead: true }, { node: 'c', term: 5, mayRead: false }]
+    watch().checkClaims(region, 4, claims)
+    breaks(t, 'nobody is elected while another may still read by lease', () => { watch().checkClaims(region, 5, claims) })
+  })
 })
 
 t.test('quorums', async t => {

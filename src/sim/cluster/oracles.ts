@@ -8,6 +8,8 @@ import type { PeerInfo, RaftEnvelope } from '../../wire/messages.js'
 import { OracleFailure } from '../failure.js'
 import { checkPromise } from '../oracles/durability.js'
 import { checkCommitQuorum, checkElectionQuorum, checkHeartbeat } from '../oracles/quorum.js'
+import { LeaseWatch } from '../oracles/leases.js'
+import type { LeaseClaim } from '../oracles/leases.js'
 import type { LogView } from '../oracles/raft-safety.js'
 import { RaftSafety } from '../oracles/raft-safety.js'
 import type { SimDisk } from '../sim-disk.js'
@@ -18,6 +20,11 @@ import type { StoreHost } from './store-host.js'
 const file = 'sim/cluster/oracles.ts'
 
 export interface ClusterView {
+  readonly leaseMs: number
+  readonly pdLeaseMs: number
+  readonly nowMs: () => number
+  /** What the living stores say of a region. */
+  infosOf(regionId: RegionId): readonly { readonly host: StoreHost; readonly info: PeerInfo }[]
   /** The machine that is this store now; undefined: its disk is lost. */
   hostOf(storeId: StoreId): StoreHost | undefined
   onLeader(host: StoreHost): void
@@ -40,12 +47,17 @@ function confOf(info: PeerInfo): ConfState {
 export class ClusterOracles {
   readonly safety = new RaftSafety()
   readonly pdSafety = new RaftSafety()
+  readonly leases: LeaseWatch
+  readonly pdLeases: LeaseWatch
   readonly audit = new RegionAudit()
   readonly #seen = new Map<string, SeenPeer>()
   readonly #storeOf = new Map<number, StoreId>()
   #newLeaders: { readonly host: StoreHost; readonly regionId: RegionId; readonly message: Message }[] = []
 
-  constructor(readonly view: ClusterView) {}
+  constructor(readonly view: ClusterView) {
+    this.leases = new LeaseWatch(view.leaseMs)
+    this.pdLeases = new LeaseWatch(view.pdLeaseMs)
+  }
 
   beforeLog(disk: SimDisk, ops: readonly LogOp[], isPd: boolean): void {
     (isPd ? this.pdSafety : this.safety).beforeLog(disk.name, ops, disk.log)
@@ -57,6 +69,7 @@ export class ClusterOracles {
 
   onPdSent(node: string, { regionId, message }: RaftEnvelope, disk: SimDisk): void {
     checkPromise(node, regionId, message, disk.durable)
+    this.pdLeases.onSent(node, regionId, message, this.view.nowMs())
     const term = this.pdSafety.onSent(node, regionId, message, disk.log)
     if (term !== undefined) this.pdSafety.checkLeaderCompleteness(node, regionId, message.term, disk.log)
   }
@@ -67,6 +80,7 @@ export class ClusterOracles {
     this.#storeOf.set(from.peerId, from.storeId)
     this.#storeOf.set(to.peerId, to.storeId)
     checkPromise(node.name, regionId, message, disk.durable)
+    this.leases.onSent(node.name, regionId, message, this.view.nowMs())
     const term = this.safety.onSent(node.name, regionId, message, disk.log)
     if (term !== undefined) this.#newLeaders.push({ host, regionId, message })
     if (message.type === MessageType.Heartbeat) {
@@ -104,8 +118,15 @@ export class ClusterOracles {
         const view = { node: host.node.name, regionId, conf: confOf(info), durableOf: (id: number) => this.#durableOf(regionId, id) }
         checkElectionQuorum(view, message.from, message.term)
       }
+      this.#checkLeases(regionId)
       this.view.onLeader(host)
     }
+  }
+
+  #checkLeases(regionId: RegionId): void {
+    const claims = this.view.infosOf(regionId).map(({ host, info }): LeaseClaim =>
+      ({ node: host.node.name, term: info.term, mayRead: info.leaseValid }))
+    this.leases.checkClaims(regionId, this.safety.leaderTerm(regionId), claims)
   }
 
   /** Now and then: what a store says of its peers, against its log and its engine. */
@@ -126,6 +147,7 @@ export class ClusterOracles {
     const key = `${node.name}/${info.peerId}`
     const before = this.#seen.get(key)
     const isLeader = info.role === 'leader'
+    if (info.leaseValid && term < this.safety.leaderTerm(regionId)) this.#checkLeases(regionId)
     const seen = { life: node.boots, term, isLeader, committed, confVer: info.region.epoch.confVer }
     this.#seen.set(key, seen)
     for (const peer of info.region.peers) this.#storeOf.set(peer.peerId, peer.storeId)

@@ -3,6 +3,7 @@ import type { Network } from '../../common/env.js'
 import { sameEpoch } from '../../common/region.js'
 import { StorageError } from '../../common/errors.js'
 import { createPdClient } from '../../client/pd-client.js'
+import { defaultPdConfig } from '../../pd/config.js'
 import type { PdMember } from '../../pd/config.js'
 import type { PdClient } from '../../pd/api.js'
 import type { StoreApi } from '../../store/api.js'
@@ -65,6 +66,8 @@ export class ClusterWorld implements SimWorld, FaultTargets {
     this.links = new Links(random.fork('links'))
     this.network = new SimNetwork(this.links, random.fork('network'))
     this.oracles = new ClusterOracles({
+      leaseMs: plan.store.leaseMs, pdLeaseMs: defaultPdConfig.leaseMs, nowMs: () => this.scheduler.now,
+      infosOf: id => this.infos(id),
       hostOf: id => this.storeHosts.find(host => host.identity?.storeId === id), onLeader: host => { this.nemesis.onLeader(host.node) },
     })
     this.members = pdMembers(plan.pds)
@@ -162,9 +165,9 @@ export class ClusterWorld implements SimWorld, FaultTargets {
     return [...best.values()]
   }
 
-  infos(): { readonly host: StoreHost; readonly info: PeerInfo }[] {
+  infos(regionId: RegionId | 0 = 0): { readonly host: StoreHost; readonly info: PeerInfo }[] {
     return this.storeHosts.flatMap(host => !host.node.isAlive || host.store === undefined ? []
-      : host.store.peers(0).map(info => ({ host, info })))
+      : host.store.peers(regionId).map(info => ({ host, info })))
   }
 
   infoOf(peerId: number): PeerInfo | undefined { return this.infos().find(({ info }) => info.peerId === peerId)?.info }

@@ -2,6 +2,8 @@ import type { Entry, Message } from '../../raft/types.js'
 import { MessageType } from '../../raft/types.js'
 import { checkPromise } from '../oracles/durability.js'
 import { checkCommitQuorum, checkElectionQuorum, checkHeartbeat } from '../oracles/quorum.js'
+import { LeaseWatch } from '../oracles/leases.js'
+import type { LeaseClaim } from '../oracles/leases.js'
 import type { LogView } from '../oracles/raft-safety.js'
 import { RaftSafety } from '../oracles/raft-safety.js'
 import { OracleFailure } from '../failure.js'
@@ -13,6 +15,7 @@ import type { RaftPeer } from './peer.js'
 const file = 'sim/raft-level/oracles.ts'
 
 export interface RaftLevelView {
+  readonly leaseMs: number
   /** What would survive a crash of this peer's machine now; undefined: it is lost for good. */
   durableOf(id: number): LogView | undefined
   /** Somebody leads a term that nobody led before. */
@@ -28,13 +31,14 @@ interface Seen {
 /** Everything that is watched in a raft-level run. */
 export class RaftLevelOracles {
   readonly safety = new RaftSafety()
+  readonly leases: LeaseWatch
   readonly #newLeaders: { readonly peer: RaftPeer; readonly term: number }[] = []
   readonly #seen = new WeakMap<RaftPeer, Seen>()
   /** index → hash of everything applied up to it, and the configuration then. */
   readonly #applied = new Map<number, { readonly history: number; readonly conf: string; readonly node: string }>()
   #checks = 0
 
-  constructor(readonly view: RaftLevelView) {}
+  constructor(readonly view: RaftLevelView) { this.leases = new LeaseWatch(view.leaseMs) }
 
   beforeLog(disk: SimDisk, ops: readonly LogOp[]): void {
     this.safety.beforeLog(disk.name, ops, disk.log)
@@ -44,8 +48,9 @@ export class RaftLevelOracles {
     this.safety.onLog(disk.name, ops, disk.log)
   }
 
-  onSent(peer: RaftPeer, message: Message): void {
+  onSent(peer: RaftPeer, message: Message, now: number): void {
     checkPromise(peer.name, theRegion, message, peer.disk.durable)
+    this.leases.onSent(peer.name, theRegion, message, now)
     const term = this.safety.onSent(peer.name, theRegion, message, peer.log)
     if (message.type === MessageType.Heartbeat) {
       checkHeartbeat({ node: peer.name, regionId: theRegion, durableOf: this.view.durableOf }, message, peer.log)
@@ -76,13 +81,15 @@ export class RaftLevelOracles {
       const { peer, term } = this.#newLeaders.pop()!
       this.safety.checkLeaderCompleteness(peer.name, theRegion, term, peer.log)
     }
-    for (const peer of peers) this.#watch(peer)
+    let isElected = false
+    for (const peer of peers) if (this.#watch(peer)) isElected = true
+    if (isElected || this.#checks % 8 === 0) this.leases.checkClaims(theRegion, this.safety.leaderTerm(theRegion), peers.map(claimOf))
     if (++this.#checks % 8 !== 0) return
     for (const peer of peers) this.#checkOrder(peer, now)
   }
 
-  /** After each event, so that the configuration is the one by which the node decided. */
-  #watch(peer: RaftPeer): void {
+  /** After each event, so that the configuration is the one by which the node decided. @returns was it elected just now? */
+  #watch(peer: RaftPeer): boolean {
     const { node } = peer
     let seen = this.#seen.get(peer)
     if (seen === undefined) this.#seen.set(peer, seen = { term: 0, isLeader: false, committed: node.committed })
@@ -106,6 +113,7 @@ export class RaftLevelOracles {
     seen.term = node.term
     seen.isLeader = isLeader
     seen.committed = node.committed
+    return isNew
   }
 
   #checkOrder(peer: RaftPeer, now: number): void {
@@ -127,3 +135,5 @@ export class RaftLevelOracles {
       `${peer.name} serves it at index ${peer.machine.index}; committed was ${floor}`, [theRegion])
   }
 }
+
+const claimOf = (peer: RaftPeer): LeaseClaim => ({ node: peer.name, term: peer.node.term, mayRead: peer.mayRead })

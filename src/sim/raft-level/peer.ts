@@ -7,6 +7,7 @@ import { RawNode } from '../../raft/raw-node.js'
 import type { ConfChangeV2, ProposeResult } from '../../raft/raw-node.js'
 import { EntryType, MessageType } from '../../raft/types.js'
 import type { ConfState, Entry, HardState, Message, NodeId, RaftSnapshot, RaftStorage } from '../../raft/types.js'
+import { Lease } from '../../store/reads.js'
 import type { SimDisk } from '../sim-disk.js'
 import type { SimEnv } from '../sim-env.js'
 import { encodeCommand, Machine } from './machine.js'
@@ -26,6 +27,7 @@ export interface PeerLimits {
   readonly electionTicks: number
   readonly heartbeatTicks: number
   readonly leaseTicks: number
+  readonly leaseMs: number
   readonly messageBytesMax: number
   readonly inflightMax: number
   readonly committedBytesMax: number
@@ -61,6 +63,9 @@ export class RaftPeer implements RaftStorage {
   #turnIsDue = false
   readonly #applies: Message[] = []
   #reads: { readonly index: number; readonly id: number }[] = []
+  /** When which read was asked: the answer of a quorum is a lease from then on. */
+  readonly #askedAt = new Map<number, number>()
+  readonly #lease = new Lease()
 
   constructor(readonly peerId: NodeId, env: SimEnv, stored: PeerDisk, limits: PeerLimits, events: PeerEvents,
     plants: ReadonlySet<string>) {
@@ -167,8 +172,22 @@ export class RaftPeer implements RaftStorage {
     const context = new Uint8Array(8)
     new DataView(context.buffer).setFloat64(0, id)
     const result = this.node.readIndex(context)
+    if (result === 'ok') this.#askedAt.set(id, this.#env.clock.monotonicMs())
     this.markDirty()
     return result === 'ok'
+  }
+
+  #renewLease(id: number): void {
+    const askedAt = this.#askedAt.get(id)
+    this.#askedAt.delete(id)
+    if (askedAt !== undefined) this.#lease.renew(this.node.term, askedAt)
+  }
+
+  /** Would a store read here without asking anybody? Nobody does at this level: the oracle wants to know. */
+  get mayRead(): boolean {
+    const { node, machine } = this
+    if (node.role !== 'leader' || machine.term !== node.term || node.leadTransferee !== 0 || node.timeoutNowSent) return false
+    return this.#lease.isValid(node.term, this.#env.clock.monotonicMs(), this.#limits.leaseMs)
   }
 
   markDirty(): void {
@@ -185,6 +204,7 @@ export class RaftPeer implements RaftStorage {
     for (const { index, context } of ready.readStates) {
       const id = new DataView(context.buffer, context.byteOffset, 8).getFloat64(0)
       this.#reads.push({ index, id })
+      this.#renewLease(id)
     }
     const others: Message[] = []
     for (const message of ready.messages) {

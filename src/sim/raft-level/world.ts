@@ -23,6 +23,8 @@ import { describeMessage } from '../describe-message.js'
 import type { PeerDisk, PeerEvents, PeerLimits } from './peer.js'
 
 const namingMsMax = 2_000
+/** Below (leaseTicks - 1) ticks by more than two clocks drift apart. */
+const leaseMs = 500
 
 /** A machine that may host one peer. */
 export interface Slot {
@@ -52,7 +54,7 @@ export function drawRaftLevel(random: SimRandom): RaftLevelPlan {
   return {
     machines: voters + random.below(3), voters, safetyMs: Math.round(random.between(6_000, 24_000)), faults: drawFaults(random),
     limits: {
-      tickMs: 100, heartbeatTicks: 2, electionTicks: 15, leaseTicks: 7,
+      tickMs: 100, heartbeatTicks: 2, electionTicks: 15, leaseTicks: 7, leaseMs,
       messageBytesMax: random.pick([0, 60, 400, 1 << 16])!, inflightMax: random.pick([1, 2, 8, 256])!,
       committedBytesMax: random.pick([0, 200, 1 << 16])!, logKeep: random.pick([0, 3, 20, 1_000])!,
       flushMs: random.pick([100, 500, 3_000])!, applyMs: random.pick([0.1, 0.1, 5])!,
@@ -68,7 +70,7 @@ export class RaftLevel implements SimWorld, FaultTargets, PeerEvents {
   readonly links: Links
   readonly history = new SimHistory()
   readonly oracles = new RaftLevelOracles({
-    durableOf: id => this.#durableOf(id), onLeader: peer => { this.nemesis.onLeader(this.#slotOf.get(peer.peerId)!.node) },
+    leaseMs, durableOf: id => this.#durableOf(id), onLeader: peer => { this.nemesis.onLeader(this.#slotOf.get(peer.peerId)!.node) },
   })
   readonly slots: Slot[] = []
   readonly nodes: readonly SimNode[]
@@ -183,7 +185,7 @@ export class RaftLevel implements SimWorld, FaultTargets, PeerEvents {
 
   // PeerEvents
   send(peer: RaftPeer, message: Message): void {
-    this.guarded(() => { this.oracles.onSent(peer, message) })
+    this.guarded(() => { this.oracles.onSent(peer, message, this.scheduler.now) })
     const from = this.#slotOf.get(peer.peerId)!
     const to = this.#slotOf.get(message.to)
     this.trace.mix(message.type * 65_599 + message.term * 31 + message.index)
