@@ -48,7 +48,8 @@ export interface RaftConfig {
   /**
    * Ticks after hearing a leader during which (pre-)votes are refused, whatever this node itself did
    * meanwhile, and during which it does not campaign either (its own vote would break a lease as well). <=
-   * electionTicks. Absent: etcd's rule, with checkQuorum only, electionTicks long, and given up when the node
+   * electionTicks. A leader whose transfer failed renews its term, to have leases again.
+   * Absent: etcd's rule, with checkQuorum only, electionTicks long, and given up when the node
    * forgets its leader.
    */
   readonly leaseTicks?: number

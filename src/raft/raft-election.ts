@@ -1,4 +1,4 @@
-import { campaignTransferContext, noNode } from './message.js'
+import { campaignTransferContext, isTransferCampaign, noNode } from './message.js'
 import { emptyBytes } from '../common/bytes.js'
 import { assert } from '../common/assert.js'
 import { EntryType, MessageType } from './types.js'
@@ -18,6 +18,17 @@ export function guardsVotes(raft: Raft): boolean {
     return raft.config.checkQuorum && raft.lead !== noNode && raft.electionElapsed < raft.config.electionTicks
   }
   return raft.guardTicksLeft > 0
+}
+
+/**
+ * Is this (pre-)vote to be met with silence? Also one of a term that is ours already: a message of the new term may have
+ * overtaken the candidate's, and the leader of the old one counts on us all the same. Two may pass: whom the leader itself
+ * has chosen, for then it has given its lease up; and whom we have voted for before, for that says nothing new.
+ */
+export function isGuardedAgainst(raft: Raft, asked: Message): boolean {
+  if (isTransferCampaign(asked)) return false
+  if (asked.term > raft.term) return guardsVotes(raft)
+  return raft.guardTicksLeft > 0 && !(asked.type === MessageType.Vote && raft.vote === asked.from)
 }
 
 /** The election timeout is over. */
@@ -44,6 +55,18 @@ function campaignRefusal(raft: Raft, kind: CampaignKind): CampaignRefusal | unde
   // Our vote for ourselves would break a lease like any other vote. A sole voter has granted none.
   if (raft.guardTicksLeft > 0 && kind !== 'transfer' && !raft.tracker.isSingleton()) return 'guarded'
   return undefined
+}
+
+/**
+ * A leader that has told another one to campaign, and was not followed, cannot know when that happens: the message may be
+ * late by hours, and what follows from it passes every vote guard. In the next term it is void, so the leader takes that for
+ * itself. The guards let it pass: it asks its own voters.
+ */
+export function renewTerm(raft: Raft): void {
+  assert(raft.role === 'leader', 'only a leader has a term to renew')
+  if (!raft.promotable() || hasUnappliedConfChange(raft)) return
+  raft.becomeFollower(raft.term, noNode)
+  campaign(raft, 'transfer')
 }
 
 /** A node that lags behind a committed change could win with a majority that is none any more. */

@@ -4,6 +4,7 @@ import type { Message } from './types.js'
 import type { Handler, HandlerTable, Raft, StepResult } from './raft.js'
 import type { DropReason } from './trace.js'
 import type { Progress } from './tracker/progress.js'
+import { renewTerm } from './raft-election.js'
 import { withCheckedConfChanges } from './raft-confchange.js'
 import { answerRead, answerConfirmedReads, onReadIndex } from './raft-reads.js'
 import {
@@ -16,8 +17,9 @@ export function tickLeader(raft: Raft): void {
   if (raft.electionElapsed >= raft.config.electionTicks) {
     raft.electionElapsed = 0
     if (raft.config.checkQuorum) checkQuorum(raft)
-    // A transfer has one election timeout; then we lead on.
+    // A transfer has one election timeout; then we lead on, in a term in which no lease is in doubt.
     raft.leadTransferee = noNode
+    if (raft.role === 'leader' && raft.timeoutNowSent && raft.strictGuard) renewTerm(raft)
   }
   if (raft.role !== 'leader' || raft.heartbeatElapsed < raft.heartbeatTicks) return
   raft.heartbeatElapsed = 0

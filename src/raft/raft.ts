@@ -5,11 +5,11 @@ import { checkConfig } from './config.js'
 import type { RaftConfig } from './config.js'
 import { restoreMembership, sameConfState } from './confchange/restore.js'
 import {
-  entriesBytes, entry, isTransferCampaign, noNode, payloadBytes, promisesDurability, stamped,
+  entriesBytes, entry, noNode, payloadBytes, promisesDurability, stamped,
 } from './message.js'
 import type { MessageFields } from './message.js'
 import { switchTo } from './raft-confchange.js'
-import { candidateHandlers, campaignByTimeout, guardsVotes, handleVoteRequest } from './raft-election.js'
+import { candidateHandlers, campaignByTimeout, handleVoteRequest, isGuardedAgainst } from './raft-election.js'
 import { followerHandlers } from './raft-follower.js'
 import { leaderHandlers, tickLeader } from './raft-leader.js'
 import { RaftLog } from './raft-log.js'
@@ -80,7 +80,7 @@ export class Raft {
   pendingReads: Message[] = []
 
   leadTransferee: NodeId = noNode
-  /** In this term; a TimeoutNow may still be under way long after the transfer was given up. */
+  /** In this term; it may still be under way long after the transfer was given up. Then the term is renewed. */
   timeoutNowSent = false
   /** No configuration change may be proposed before everything up to here is applied. */
   pendingConfIndex = 0
@@ -164,10 +164,14 @@ export class Raft {
 
   /** Takes any message. Its term first: an old one is ignored, a new one makes us a follower. */
   step(asked: Message): StepResult {
-    if (asked.term !== 0 && asked.term !== this.term) {
-      if (asked.term < this.term) return this.#stepOldTerm(asked)
-      if (!this.#acceptNewTerm(asked)) return 'ok'
+    if (asked.term !== 0 && asked.term < this.term) return this.#stepOldTerm(asked)
+    const isVote = asked.type === MessageType.Vote || asked.type === MessageType.PreVote
+    if (isVote && isGuardedAgainst(this, asked)) {
+      const { from, term } = asked
+      this.trace?.({ kind: 'voteGuarded', from, term, ticksLeft: this.guardTicksLeft })
+      return 'ok'
     }
+    if (asked.term > this.term) this.#acceptNewTerm(asked)
     switch (asked.type) {
       case MessageType.Vote:
       case MessageType.PreVote:
@@ -186,22 +190,13 @@ export class Raft {
     }
   }
 
-  /** @returns false when the message ends here: it asks for a vote while a leader's lease may run */
-  #acceptNewTerm(asked: Message): boolean {
+  #acceptNewTerm(asked: Message): void {
     const { type } = asked
-    if (type === MessageType.Vote || type === MessageType.PreVote) {
-      if (guardsVotes(this) && !isTransferCampaign(asked)) {
-        const { from, term } = asked
-        this.trace?.({ kind: 'voteGuarded', from, term, ticksLeft: this.guardTicksLeft })
-        return false
-      }
-    }
     // A pre-vote changes no term; a granted one carries the term we asked for, which is not ours yet.
-    if (type === MessageType.PreVote || (type === MessageType.PreVoteResponse && !asked.reject)) return true
+    if (type === MessageType.PreVote || (type === MessageType.PreVoteResponse && !asked.reject)) return
     const fromLeader = type === MessageType.Append || type === MessageType.Heartbeat
       || type === MessageType.Snapshot
     this.becomeFollower(asked.term, fromLeader ? asked.from : noNode)
-    return true
   }
 
   #stepOldTerm(asked: Message): StepResult {

@@ -97,7 +97,7 @@ export class RawNode {
   get leadTransferee(): NodeId { return this.#raft.leadTransferee }
   /**
    * Somebody was told to campaign in this term. It may do so much later, and the vote guard lets it pass: no lease is
-   * safe for the rest of the term.
+   * safe for the rest of the term. With leaseTicks the leader goes on to the next one when the transfer has failed.
    */
   get timeoutNowSent(): boolean { return this.#raft.timeoutNowSent }
   get electionElapsed(): number { return this.#raft.electionElapsed }

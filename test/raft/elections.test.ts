@@ -4,6 +4,7 @@ import { campaignTransferContext } from '../../src/raft/message.js'
 import { TestNetwork, TestNode, entriesFrom, type } from './node.js'
 import type { NodeOptions } from './node.js'
 import { EntryType } from '../../src/raft/types.js'
+import type { Message } from '../../src/raft/types.js'
 import { encodeConfChange, encodeConfChangeV2 } from '../../src/raft/confchange/conf-change.js'
 import { entry } from '../../src/raft/message.js'
 import { asNode } from '../../src/raft/numbers.js'
@@ -520,4 +521,75 @@ t.test('a follower that knows the leader of its term votes for nobody else, thou
   node.step({ type: type.Vote, from: 3, term: 1, logTerm: 1, index: 5 })
   t.equal(node.take()[0]!.reject, true)
   t.equal(node.raft.vote, 0)
+})
+
+t.test('strict guard: a vote of a term that is ours already is guarded as well', async t => {
+  // 1 leads term 1 and reads by the answers of 2 and 3; 4 asked for votes of term 2 before, and his voices come late.
+  const voters = [1, 2, 3, 4, 5]
+  const node = new TestNode(2, { voters, checkQuorum: true, preVote: true, electionTicks: 15, leaseTicks: 7 })
+  node.step({ type: type.Heartbeat, from: 1, term: 1 })
+  t.equal(node.take()[0]!.type, type.HeartbeatResponse)
+  // Somebody of term 2 refuses an old pre-vote of ours: we are of term 2 now, have voted for nobody, and know no leader.
+  node.step({ type: type.PreVoteResponse, from: 5, term: 2, reject: true })
+  t.same([node.term, node.lead, node.raft.vote, node.raft.guardTicksLeft], [2, 0, 0, 7])
+  for (const kind of [type.PreVote, type.Vote]) {
+    node.step({ type: kind, from: 4, term: 2, logTerm: 1, index: 1 })
+    t.same(node.take(), [], 'silence')
+  }
+  t.equal(node.raft.vote, 0)
+  node.step({ type: type.Vote, from: 4, term: 2, logTerm: 1, index: 1, context: campaignTransferContext })
+  t.same(node.take().map(one => [one.type, one.reject]), [[type.VoteResponse, false]], 'the leader itself chose this one')
+})
+
+t.test('strict guard: five voters, a lease and an election that began before it', async t => {
+  const network = TestNetwork.of(5, { checkQuorum: true, preVote: false, electionTicks: 15, leaseTicks: 7 })
+  network.campaign(1)
+  const late: Message[] = []
+  network.filter = one => {
+    if (one.type !== type.Vote) return true
+    late.push(one)
+    return false
+  }
+  // 4 has heard nobody for long and asks; what it says is under way for a while.
+  network.node(4).campaign()
+  while (network.node(4).role !== 'candidate') network.node(4).ticks(1)
+  network.flush(4)
+  t.same([network.node(4).term, late.map(one => one.to)], [2, [1, 2, 3, 5]])
+  network.recover()
+  network.cut(1, 5)
+  network.heartbeat(1)
+  network.filter = one => one.type !== type.HeartbeatResponse && one.type !== type.AppendResponse
+  // Another message of term 2 gets through first.
+  for (const id of [2, 3]) network.send({ type: type.VoteResponse, from: 4, to: id, term: 2, reject: true })
+  t.same([2, 3].map(id => [network.node(id).term, network.node(id).raft.guardTicksLeft > 0]), [[2, true], [2, true]])
+  network.send(...late.filter(one => one.to !== 1))
+  t.not(network.node(4).role, 'leader', 'two of its five voters may be what somebody reads by')
+  for (const id of [2, 3]) network.node(id).ticks(7)
+  network.send(...late.filter(one => one.to !== 1))
+  t.equal(network.node(4).role, 'leader')
+})
+
+t.test('strict guard: who has voted says so again, to the same candidate only', async t => {
+  const voter = new TestNode(1, { electionTicks: 15, leaseTicks: 7, guardVotesAtStart: true, hard: { term: 2, vote: 3 } })
+  voter.step({ type: type.Vote, from: 3, term: 2, logTerm: 1, index: 1 })
+  t.same(voter.take().map(one => [one.type, one.to, one.reject]), [[type.VoteResponse, 3, false]], 'it is a promise of before')
+  voter.step({ type: type.PreVote, from: 3, term: 2, logTerm: 1, index: 1 })
+  voter.step({ type: type.Vote, from: 2, term: 2, logTerm: 1, index: 1 })
+  t.same(voter.take(), [])
+})
+
+t.test('strict guard: a learner keeps quiet too, and goes on doing so as a voter', async t => {
+  const node = new TestNode(1, { voters: [2, 3], learners: [1], electionTicks: 15, leaseTicks: 7 })
+  node.step({ type: type.Heartbeat, from: 2, term: 1 })
+  node.take()
+  node.step({ type: type.Vote, from: 3, term: 2, logTerm: 1, index: 1 })
+  t.same(node.take(), [])
+  node.change(['addNode', 1])
+  node.step({ type: type.Vote, from: 3, term: 2, logTerm: 1, index: 1 })
+  t.same(node.take(), [])
+  node.campaign()
+  t.equal(node.role, 'follower')
+  node.ticks(7)
+  node.step({ type: type.Vote, from: 3, term: 2, logTerm: 1, index: 1 })
+  t.equal(node.take()[0]!.reject, false)
 })

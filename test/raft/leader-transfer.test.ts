@@ -2,6 +2,11 @@
 import t from 'tap'
 import { TestNetwork, TestNode, confState, snapshotAt, type } from './node.js'
 import type { NodeOptions } from './node.js'
+import { emptyBytes } from '../../src/common/bytes.js'
+import { encodeConfChange } from '../../src/raft/confchange/conf-change.js'
+import { campaignTransferContext, entry, noNode } from '../../src/raft/message.js'
+import { asNode } from '../../src/raft/numbers.js'
+import { EntryType } from '../../src/raft/types.js'
 import type { Message } from '../../src/raft/types.js'
 
 function led(options: NodeOptions = {}): TestNetwork {
@@ -117,20 +122,65 @@ t.test('it ends after an election timeout', async t => {
   t.equal(state(network), leads(1))
 })
 
-t.test('that TimeoutNow was sent is remembered for the term: it may arrive late, and win within a lease', async t => {
+/** A leader (1) whose TimeoutNow to 3 is still under way. */
+function lateTransfer(): { network: TestNetwork; late: Message[] } {
   const network = led({ checkQuorum: true, electionTicks: 15, leaseTicks: 7 })
   const late: Message[] = []
   network.filter = one => one.type !== type.TimeoutNow || late.push(one) === 0
-  t.equal(network.node(1).raft.timeoutNowSent, false)
   transfer(network, 3)
-  network.node(1).ticks(15)
   network.heartbeat(1)
-  t.equal(state(network), leads(1))
-  t.equal(network.node(1).raft.timeoutNowSent, true)
+  return { network, late }
+}
+
+t.test('that TimeoutNow was sent is remembered: it may arrive late, and win within a lease', async t => {
+  const { network, late } = lateTransfer()
+  network.node(1).ticks(14)
+  network.flush(1)
+  t.same([network.node(1).term, network.node(1).raft.timeoutNowSent], [1, true])
   network.filter = () => true
   network.send(...late)
   t.equal(state(network), leads(3))
   t.equal(network.node(3).raft.timeoutNowSent, false)
+})
+
+t.test('a transfer that failed ends with a new term of the old leader: what was under way is void', async t => {
+  const { network, late } = lateTransfer()
+  network.node(1).ticks(15)
+  network.flush(1)
+  t.equal(state(network), leads(1))
+  t.same([1, 2, 3].map(id => network.node(id).term), [2, 2, 2])
+  t.equal(network.node(1).raft.timeoutNowSent, false, 'leases are safe again')
+  network.heartbeat(1)
+  network.filter = () => true
+  network.send(...late)
+  t.equal(state(network), leads(1))
+  // Also the votes that somebody asked for in the term that is ours now.
+  network.send(...[1, 2].map(to => ({ type: type.Vote, from: 3, to, term: 2, index: 9, logTerm: 2, context: campaignTransferContext })))
+  t.equal(state(network), leads(1))
+  network.propose(1)
+  t.equal(network.node(3).lastIndex, network.node(1).lastIndex)
+})
+
+t.test('the term is not renewed without a quorum, without leases, nor with a change of members that is not applied', async t => {
+  const alone = lateTransfer().network
+  for (const id of [2, 3]) alone.node(1).progress(id).recentActive = false
+  alone.node(1).ticks(15)
+  t.same([alone.node(1).role, alone.node(1).term], ['follower', 1])
+  const plain = led({ checkQuorum: true })
+  plain.ignore(type.TimeoutNow)
+  transfer(plain, 3)
+  plain.heartbeat(1)
+  plain.node(1).ticks(10)
+  t.same([plain.node(1).role, plain.node(1).term], ['leader', 1])
+  const changing = lateTransfer().network
+  const node = changing.node(1)
+  node.raft.leadTransferee = noNode
+  node.step({ type: type.Propose, from: 1, entries: [entry({ term: 0, index: 0 }, EntryType.ConfChange,
+    encodeConfChange({ type: 'addLearner', nodeId: asNode(4), context: emptyBytes }))] })
+  changing.flush(1)
+  t.ok(node.committed > node.raft.log.applied)
+  node.ticks(15)
+  t.same([node.role, node.term, node.raft.timeoutNowSent], ['leader', 1, true])
 })
 
 t.test('proposals are dropped meanwhile', async t => {
