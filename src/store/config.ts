@@ -88,6 +88,8 @@ export const storeLimits = {
   inflightBytesMax: 16 << 20,
   /** How often a store looks at what has no clock of its own: disk space, waiting requests, stale peers. */
   patrolMs: 1_000,
+  /** For so many ticks after a link broke, what comes from its other end may have been sent before. */
+  lastWordsTicks: 2,
   /** A leadership hand-over that has not happened by then is given up. */
   transferTimeoutMs: 3_000,
 } as const

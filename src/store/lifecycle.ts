@@ -148,12 +148,12 @@ export class Lifecycle {
   #bear(parent: Peer, region: Region, self: PeerRef): void {
     const { log, peers, table, plants } = this.#shared
     const { regionId } = region
-    this.#replaceUnborn(regionId)
+    const isGuarded = this.#replaceUnborn(regionId)
     const batch = log.batch()
     const hardState = birthHardState(log, batch, region, self.peerId)
     log.append(batch, false, () => {})
     const state = { region, appliedIndex: initialApplied.index, appliedTerm: initialApplied.term }
-    const peer = new Peer(this.#context, { regionId, self, state, hardState, guardVotes: false })
+    const peer = new Peer(this.#context, { regionId, self, state, hardState, guardVotes: isGuarded })
     table.set(region, plants.has('P17'))
     peers.set(regionId, peer)
     // Who led the parent serves its last part now; the others get a chance when it does not.
@@ -165,15 +165,20 @@ export class Lifecycle {
     this.#turn.markDirty(peer)
   }
 
-  /** A message may have called the peer into being before the split that fills it; its vote is in the log. */
-  #replaceUnborn(id: RegionId): void {
+  /**
+   * A message may have called the peer into being before the split that fills it. Its vote is in the log; what it may have
+   * said to a leader, who reads by it, goes over to its successor.
+   * @returns has it answered a leader lately?
+   */
+  #replaceUnborn(id: RegionId): boolean {
     const unborn = this.#shared.peers.get(id)
-    if (unborn === undefined) return
+    if (unborn === undefined) return false
     const isPlanted = this.#shared.plants.size > 0
     assert((unborn.state === undefined && !unborn.isInstalling) || isPlanted, () => `region ${id} exists before its split`)
     unborn.isRemoved = true
     this.#shared.peers.delete(id)
     this.abandon(unborn, 'replaced')
+    return unborn.node.guardTicksLeft > 0
   }
 
   // --- members ------------------------------------------------------------------------------------------------------

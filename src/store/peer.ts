@@ -63,6 +63,7 @@ export class Peer {
   /** Ticks until a campaign that does not wait for the election timeout; undefined: no hurry. */
   hurryTicks: number | undefined
   hurryTries = 0
+  #hurrySince = 0
   /** The commit index moved and the log does not say so yet. */
   commitUnsaved = false
   /** Appends of this peer whose sync is under way. */
@@ -159,11 +160,16 @@ export class Peer {
     if (this.isLeader) return
     this.hurryTicks = ticks
     this.hurryTries = 10
+    this.#hurrySince = 0
   }
+
+  /** Has a leader spoken since the tick before? Its word starts the vote guard anew. To be asked right after a tick. */
+  get #hasHeardLeader(): boolean { return this.node.lead !== 0 && this.node.guardTicksLeft >= this.#context.config.leaseTicks - 1 }
 
   #hurry(): void {
     if (this.hurryTicks === undefined) return
-    const settled = this.isLeader || (this.node.lead !== 0 && this.node.electionElapsed === 0)
+    // What a dead leader has sent may still be read for a moment; who speaks after that is alive, and may be late later.
+    const settled = ++this.#hurrySince > storeLimits.lastWordsTicks && this.#hasHeardLeader
     if (settled || this.hurryTries === 0 || !this.node.promotable) {
       this.hurryTicks = undefined
       return

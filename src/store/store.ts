@@ -176,7 +176,7 @@ class Store implements StoreApi {
       peer.lastReadMs = now
     } else {
       peer.lease.clear()
-      if (node.role === 'follower') this.#turn.refuseReads(peer)
+      this.#turn.refuseReads(peer)
     }
   }
 
@@ -346,7 +346,7 @@ class Store implements StoreApi {
   // --- what is known ------------------------------------------------------------------------------------------------
 
   peers(regionId: RegionId | 0): readonly PeerInfo[] {
-    const { peers, log, config } = this.#shared
+    const { peers, log } = this.#shared
     const wanted = [...peers.values()].filter(peer => regionId === 0 || peer.regionId === regionId)
     return wanted.map((peer): PeerInfo => {
       const { node, state } = peer
@@ -357,7 +357,7 @@ class Store implements StoreApi {
       return {
         region: peer.region ?? nobody, peerId: peer.peerId, role: node.role, leaderId: node.lead, term: node.term,
         committed: node.committed, applied: state?.appliedIndex ?? 0, firstIndex: (known?.truncatedIndex ?? 0) + 1,
-        lastIndex: node.lastIndex, leaseValid: peer.isLeader && peer.lease.isValid(node.term, peer.now(), config.leaseMs),
+        lastIndex: node.lastIndex, leaseValid: peer.canReadLocally(),
       }
     })
   }

@@ -35,6 +35,8 @@ export class StoreCluster implements Pick<StorePd, 'askSplit'> {
   readonly operators: Operator[] = []
   readonly shapes = new Map<RegionId, Region>()
   readonly fatal: string[] = []
+  /** Sees every raft message that leaves a store. */
+  onSend: ((envelope: RaftEnvelope) => void) | undefined
   nextId = 1_000
   snapshots = 0
 
@@ -46,9 +48,9 @@ export class StoreCluster implements Pick<StorePd, 'askSplit'> {
   }
 
   /** The first region, with a voter on each of the first `voters` stores; each is written as bootstrap would. */
-  bootstrap(voters: number): Region {
+  bootstrap(voters: number, range: Pick<Region, 'startKey' | 'endKey'> = { startKey: emptyBytes, endKey: emptyBytes }): Region {
     const peers = Array.from({ length: voters }, (_, at) => ({ peerId: peerId(at + 11), storeId: storeId(at + 1), role: 'voter' as const }))
-    const region: Region = { regionId: regionId(1), startKey: emptyBytes, endKey: emptyBytes, epoch: { confVer: 1, version: 1 }, peers }
+    const region: Region = { regionId: regionId(1), ...range, epoch: { confVer: 1, version: 1 }, peers }
     for (const machine of this.machines) this.start(machine, machine.id <= voters ? region : undefined)
     // A store that forgot that it is a voter would be another one's disk.
     this.world.runFor(10)
@@ -88,6 +90,7 @@ export class StoreCluster implements Pick<StorePd, 'askSplit'> {
   }
 
   #send(from: StoreId, to: StoreId, envelope: RaftEnvelope): boolean {
+    this.onSend?.(envelope)
     this.world.at(this.world.nowMs + 0.2 + this.world.random(), () => {
       if (!this.isCut(from, to)) this.machines[to - 1]?.store?.onRaft(envelope)
     })
