@@ -25,8 +25,27 @@ export const transportLimits = {
   channelBytesMax: 64 << 20,
   /** A client that leaves so many bytes of answers unread gets ServerIsBusy for whatever it asks now. */
   unreadBytesBusy: 16 << 20,
-  /** At this many it is disconnected. */
+  /** At this many nothing of it is served any more, not even with refusals, until it has read some. */
+  unreadBytesHeld: 24 << 20,
+  /** At this many it is disconnected. Answers have a reserved place before they are made, so this is not reached. */
   unreadBytesMax: 64 << 20,
+  /** Answers of all connections, reserved and unread. */
+  answerBytesMax: 96 << 20,
+  /** While all of that is taken, a connection that leaves this many unread is told ServerIsBusy. */
+  unreadBytesBusyWhenFull: 256 << 10,
+  /** Large reads of one connection that wait for room, and what their requests hold. */
+  largeWaitingMax: 4_096,
+  largeWaitingBytesMax: 16 << 20,
+  /** While large reads wait for room: a connection that has read nothing of its answers for so long is ended. */
+  stalledMsMax: 10_000,
+  /** Received and not yet begun, of one connection; more ends it. A channel of ours may have 64 MiB on the way. */
+  inboxBytesMax: (64 << 20) + limits.frameBytesMax + (1 << 20),
+  /** Of all connections; while there are more, a connection with more than 1 MiB of it is ended when it brings yet more. */
+  inboxBytesOfAllMax: 128 << 20,
+  /** Requests that were begun and are not answered, of all connections; above it ServerIsBusy. */
+  requestBytesMax: 256 << 20,
+  /** A message before the other side's Hello was understood. */
+  helloBytesMax: 64 << 10,
 
   /** Raft bytes queued for one store, those in its socket included. Bulk (entries, snapshots) may use half of it. */
   raftQueueBytesMax: 64 << 20,

@@ -1,10 +1,13 @@
-import type { Env, Listener, LogFields } from '../common/env.js'
+import type { Env, Listener, LogFields, Timer } from '../common/env.js'
 import { frameErrorKinds } from '../wire/frame.js'
 import type { Hello, RaftEnvelope } from '../wire/messages.js'
+import { AnswerRoom } from './answer-room.js'
 import type { RpcHandlers } from './api.js'
 import { Counters } from './counters.js'
+import { transportLimits } from './limits.js'
 import { ServerConnection, damageCounter } from './server-connection.js'
 import type { ServerParts } from './server-connection.js'
+import { Turns } from './turns.js'
 
 export interface RpcServerOptions {
   readonly env: Env
@@ -36,6 +39,7 @@ const counterNames = [
   'transport_connections_accepted_total', 'transport_requests_total', 'transport_raft_envelopes_received_total',
   'transport_hello_mismatches_total', 'transport_slow_clients_total', 'transport_busy_answers_total',
   'transport_cancelled_requests_total', 'transport_denied_requests_total', 'transport_received_bytes_total', 'transport_sent_bytes_total',
+  'transport_overrun_connections_total',
 ]
 
 const warningMsMin = 1_000
@@ -46,16 +50,21 @@ class Server implements RpcServer {
   readonly #counters = new Counters(...counterNames, ...frameErrorKinds.map(damageCounter))
   readonly #connections = new Set<ServerConnection>()
   #dirty: ServerConnection[] = []
+  readonly #turns: Turns
+  readonly #room = new AnswerRoom({ bytesMax: transportLimits.answerBytesMax, shareBytesMax: transportLimits.unreadBytesBusy })
+  readonly #held = { inboxBytes: 0, requestBytes: 0 }
   #listener: Listener | undefined
+  #beatTimer: Timer | undefined
   #isClosed = false
   #warnedAtMs = -Infinity
   #unsaid = 0
 
   constructor(options: RpcServerOptions) {
     this.#env = options.env
+    this.#turns = new Turns(options.env, () => { this.#armBeat() })
     this.#parts = {
       env: options.env, hello: options.hello, handlers: options.handlers, onRaft: options.onRaft,
-      counters: this.#counters,
+      counters: this.#counters, turns: this.#turns, room: this.#room, held: this.#held,
       warn: (event, fields) => this.#warn(event, fields),
       onDirty: connection => this.#onDirty(connection),
       onClosed: connection => { this.#connections.delete(connection) },
@@ -77,19 +86,25 @@ class Server implements RpcServer {
   metrics(): Record<string, number> {
     let requests = 0
     let unreadBytes = 0
+    let waitingReads = 0
     for (const connection of this.#connections) {
       requests += connection.inFlight
       unreadBytes += connection.bufferedBytes()
+      waitingReads += connection.waitingReads
     }
     return {
       ...this.#counters.read(), transport_connections: this.#connections.size,
       transport_requests_in_flight: requests, transport_unread_bytes: unreadBytes,
+      transport_waiting_reads: waitingReads, transport_waiting_connections: this.#turns.waiting,
+      transport_answer_bytes: this.#room.heldBytes, transport_inbox_bytes: this.#held.inboxBytes,
+      transport_request_bytes: this.#held.requestBytes,
     }
   }
 
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
+    this.#beatTimer?.cancel()
     for (const connection of this.#connections) {
       connection.flush()
       connection.close('the server is closed')
@@ -119,5 +134,16 @@ class Server implements RpcServer {
     const dirty = this.#dirty
     this.#dirty = []
     for (let i = 0; i < dirty.length; i++) dirty[i]!.flush()
+    this.#turns.ended()
+  }
+
+  /** While large reads wait for room, it is looked after who keeps it. */
+  #armBeat(): void {
+    if (this.#isClosed || this.#beatTimer !== undefined) return
+    this.#beatTimer = this.#env.setTimer(transportLimits.beatMs, () => {
+      this.#beatTimer = undefined
+      for (const connection of [...this.#connections]) connection.beat()
+      if (this.#turns.isLargeBlocked) this.#armBeat()
+    })
   }
 }

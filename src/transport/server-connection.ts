@@ -5,17 +5,24 @@ import { err, ok } from '../common/result.js'
 import {
   FrameDecoder, encodeErrorOfKind, encodeHello, encodeProtocolError, encodeResponse, rpcNameOf,
 } from '../wire/codec.js'
-import { FrameReader, describeFrameError } from '../wire/frame.js'
+import { FrameReader, describeFrameError, frameHeaderBytes } from '../wire/frame.js'
 import type { FrameError } from '../wire/frame.js'
 import { FrameWriter } from '../wire/frame-writer.js'
 import { FrameKind, responseBit } from '../wire/messages.js'
 import type { Hello, RaftEnvelope, Requests, RpcName, RpcResult } from '../wire/messages.js'
 import { raftTypesOf } from '../wire/raft-rules.js'
 import { accessRefusal } from './access.js'
+import { reservedBytes } from './answer-room.js'
+import type { AnswerRoom } from './answer-room.js'
 import type { RpcHandler, RpcHandlerContext, RpcHandlers } from './api.js'
 import type { Counters } from './counters.js'
 import { helloMismatch } from './handshake.js'
+import { Inbox } from './inbox.js'
+import type { Held } from './inbox.js'
 import { transportLimits } from './limits.js'
+import { frameUnits, unitsOfBytes } from './turns.js'
+import type { TurnTaker, Turns } from './turns.js'
+import { WaitingReads } from './waiting-reads.js'
 
 export interface ServerParts {
   readonly env: Env
@@ -23,6 +30,9 @@ export interface ServerParts {
   readonly handlers: RpcHandlers
   readonly onRaft: ((envelope: RaftEnvelope) => void) | undefined
   readonly counters: Counters
+  readonly turns: Turns
+  readonly room: AnswerRoom
+  readonly held: Held
   readonly warn: (event: string, fields: LogFields) => void
   /** Something was written; flush() is due at the end of the turn. */
   readonly onDirty: (connection: ServerConnection) => void
@@ -36,51 +46,137 @@ const requestKindMin = 16
 const busyBackoffMs = 100
 /** Ids of requests that were cancelled before they were answered. More are forgotten: then answers go out unneeded. */
 const cancelledMax = 4_096
+/** The clock is asked after so many frames, or so many units, of a turn. */
+const framesPerLook = 8
+const unitsPerLook = 64
 
-/** One accepted connection: Hello first, then requests and raft in, answers of a turn out as one message. */
+/**
+ * One accepted connection: Hello first, then requests and raft in, answers of a turn out as one message. Turns decide when
+ * what has arrived is served, and how much of it at a time.
+ */
 // hot path: bench/micro/transport.ts
-export class ServerConnection implements ConnectionHandler {
+export class ServerConnection implements ConnectionHandler, TurnTaker {
   readonly #parts: ServerParts
   readonly #connection: Connection
   readonly #reader = new FrameReader()
   readonly #decoder = new FrameDecoder()
   readonly #writer = new FrameWriter()
   readonly #cancelled = new Set<number>()
+  readonly #inbox: Inbox
+  readonly #large = new WaitingReads()
+  deficit = 0
+  /** Of the turn at hand, in units. */
+  #cost = 0
+  /** Kept free for answers that are under way, and what the other side has not read; both are in the room's account. */
+  #reservedBytes = 0
+  #unreadBytes = 0
+  #sentBytes = 0
+  #readBytes = 0
+  #stalledBeats = 0
   #peer: Hello | undefined
   #context: RpcHandlerContext | undefined
   #helloTimer: Timer | undefined
   #inFlight = 0
-  #isBusy = false
   #isDirty = false
   #isClosed = false
 
   constructor(parts: ServerParts, connection: Connection) {
     this.#parts = parts
     this.#connection = connection
+    this.#inbox = new Inbox(parts.held, this.#reader)
     this.#helloTimer = parts.env.setTimer(transportLimits.handshakeMsMax, () => this.#protocolError('no Hello in time'))
   }
 
   get inFlight(): number { return this.#inFlight }
+  get waitingReads(): number { return this.#large.size }
+  get isPeer(): boolean { return this.#peer !== undefined && this.#peer.role !== 'client' }
+  get hasMore(): boolean { return !this.#inbox.isEmpty && !this.#isHeld }
+  /** Not even refusals are made for one that reads none of them. */
+  get #isHeld(): boolean { return this.#unreadBytes > transportLimits.unreadBytesHeld }
 
   bufferedBytes(): number { return this.#isClosed ? 0 : this.#connection.bufferedBytes() }
 
   onMessage(bytes: Uint8Array): void {
-    const { counters } = this.#parts
+    const { counters, turns, env, held } = this.#parts
     counters.add('transport_received_bytes_total', bytes.length)
-    const reader = this.#reader
-    reader.reset(copyBytes(bytes))
-    this.#context = undefined
-    this.#isBusy = this.#connection.bufferedBytes() > transportLimits.unreadBytesBusy
-    for (;;) {
-      // Whatever a frame led to may have closed us.
-      if (this.#isClosed) return
-      const next = reader.next()
-      if (next === 'end') return
-      const error = next === 'damaged' ? reader.error : this.#onFrame(reader)
-      if (error === undefined) continue
-      counters.add(damageCounter(error.kind))
-      return this.#protocolError(describeFrameError(error))
+    if (this.#peer === undefined && this.#inbox.bytes + bytes.length > transportLimits.helloBytesMax) {
+      return this.#protocolError(`${bytes.length} bytes before Hello; ${transportLimits.helloBytesMax} are allowed`)
     }
+    this.#inbox.push(copyBytes(bytes), env.clock.monotonicMs())
+    turns.arrived(this)
+    const waiting = this.#inbox.bytes
+    if (waiting === 0 || this.#isClosed) return
+    if (waiting > transportLimits.inboxBytesMax
+      || (held.inboxBytes > transportLimits.inboxBytesOfAllMax && waiting > transportLimits.messageBytesSoft)) {
+      counters.add('transport_overrun_connections_total')
+      this.#protocolError(`${waiting} bytes of requests wait: more comes than can be served`)
+    }
+  }
+
+  serve(limit: number): number {
+    const { clock } = this.#parts.env
+    const isPeer = limit === Infinity
+    const startMs = isPeer ? 0 : clock.monotonicMs()
+    let lookedAt = 0
+    this.#cost = 0
+    for (let frames = 1; !this.#isClosed && !this.#isHeld; frames++) {
+      const next = this.#reader.next()
+      if (next === 'end') {
+        this.#context = undefined
+        if (!this.#inbox.advance()) break
+        continue
+      }
+      const error = next === 'damaged' ? this.#reader.error : this.#onFrame(this.#reader)
+      if (error !== undefined) {
+        this.#onDamage(error)
+        break
+      }
+      this.#cost += frameUnits
+      if (this.#cost >= limit) break
+      if (isPeer || (frames % framesPerLook !== 0 && this.#cost - lookedAt < unitsPerLook)) continue
+      lookedAt = this.#cost
+      if ((clock.monotonicMs() - startMs) * 1_000 >= limit) break
+    }
+    // What ended with the limit is let go of, too.
+    if (!this.#isClosed && this.#inbox.isEmpty) this.#inbox.advance()
+    if (this.#inbox.isEmpty) this.#context = undefined
+    return isPeer ? 0 : Math.max(this.#cost, (clock.monotonicMs() - startMs) * 1_000)
+  }
+
+  beginLarge(): 'begun' | 'noRoom' | 'none' {
+    const read = this.#large.first()
+    if (read === undefined || this.#isClosed) return 'none'
+    if (!this.#takeRoom(read.reserveBytes)) return 'noRoom'
+    this.#large.delete(read.id)
+    this.#inFlight++
+    this.#parts.held.requestBytes += read.frame.length
+    // Not the inbox's reader, which may be in the middle of a message.
+    const reader = new FrameReader()
+    reader.reset(read.frame)
+    reader.next()
+    const decoded = this.#decoder.decodeRequest(reader)
+    assert(decoded.ok, 'it was decoded before')
+    if (decoded.ok) {
+      this.#dispatch(read.name, read.id, decoded.value.request, read.frame.length, read.reserveBytes, this.#contextAt(read.arrivedAtMs))
+    }
+    return 'begun'
+  }
+
+  onDrain(): void {
+    if (this.#isClosed) return
+    this.#accountUnread()
+    this.#parts.turns.roomFreed()
+    if (this.hasMore) this.#parts.turns.arrived(this)
+  }
+
+  /** Once a second while large reads wait for room. Ends a connection that holds some and reads nothing. */
+  beat(): void {
+    if (this.#isClosed) return
+    this.#accountUnread()
+    const readBytes = this.#sentBytes - this.#unreadBytes
+    this.#stalledBeats = this.#unreadBytes > 0 && readBytes === this.#readBytes ? this.#stalledBeats + 1 : 0
+    this.#readBytes = readBytes
+    if (this.#stalledBeats * transportLimits.beatMs >= transportLimits.stalledMsMax) this.#dropSlow('answers are not read, and others wait')
   }
 
   onClose(_reason: string): void { this.#end() }
@@ -98,9 +194,11 @@ export class ServerConnection implements ConnectionHandler {
     if (this.#isClosed || writer.length === 0) return
     const bytes = writer.view()
     this.#parts.counters.add('transport_sent_bytes_total', bytes.length)
+    this.#sentBytes += bytes.length
     this.#connection.send(bytes)
     writer.reset()
-    if (this.#connection.bufferedBytes() > transportLimits.unreadBytesMax) this.#dropSlow()
+    this.#accountUnread()
+    if (this.#unreadBytes > transportLimits.unreadBytesMax) this.#dropSlow('answers are not read')
   }
 
   #onFrame(frame: FrameReader): FrameError | undefined {
@@ -146,58 +244,134 @@ export class ServerConnection implements ConnectionHandler {
     }
     const read = this.#decoder.decodeRequest(frame)
     if (!read.ok) return read.error
+    const { request } = read.value
+    const frameBytes = frame.bodyEnd - frame.bodyStart + frameHeaderBytes
+    this.#cost += unitsOfBytes(frameBytes)
     this.#inFlight++
-    if (this.#isBusy || this.#inFlight > transportLimits.requestsInFlightMax) {
-      counters.add('transport_busy_answers_total')
-      const reason = this.#isBusy ? 'answers are not read' : 'too many requests in flight'
-      this.#answer(name, frame.requestId, err({ kind: 'ServerIsBusy', reason, backoffMs: busyBackoffMs }))
+    this.#parts.held.requestBytes += frameBytes
+    const busy = this.#busyReason()
+    if (busy !== undefined) {
+      this.#answerBusy(name, frame.requestId, frameBytes, busy)
       return undefined
     }
-    const refusal = accessRefusal(name, read.value.request, this.#peer!)
-    if (refusal === undefined) this.#dispatch(name, frame.requestId, read.value.request)
-    else {
+    const refusal = accessRefusal(name, request, this.#peer!)
+    if (refusal !== undefined) {
       counters.add('transport_denied_requests_total')
-      this.#answer(name, frame.requestId, err(refusal))
+      this.#answer(name, frame.requestId, err(refusal), frameBytes, 0)
+      return undefined
     }
+    const reserveBytes = this.isPeer ? 0 : reservedBytes(name, request)
+    if (reserveBytes > 0 && !(this.#large.size === 0 && this.#parts.turns.mayBeginLarge && this.#takeRoom(reserveBytes))) {
+      this.#wait(name, frame, frameBytes, reserveBytes)
+      return undefined
+    }
+    this.#dispatch(name, frame.requestId, request, frameBytes, reserveBytes, this.#context ??= this.#contextAt(this.#inbox.arrivedAtMs))
     return undefined
   }
 
-  #dispatch(name: RpcName, id: number, request: Requests[RpcName]): void {
+  /** Asked before each request is begun. */
+  #busyReason(): string | undefined {
+    const { room, held } = this.#parts
+    if (this.#inFlight + this.#large.size > transportLimits.requestsInFlightMax) return 'too many requests in flight'
+    const unreadBytes = this.#unreadBytes + this.#writer.length
+    if (unreadBytes > transportLimits.unreadBytesBusy) return 'answers are not read'
+    if (unreadBytes > transportLimits.unreadBytesBusyWhenFull && room.isFull) return 'answers are not read, and others wait'
+    if (held.requestBytes > transportLimits.requestBytesMax) return 'too many bytes of requests in flight'
+    return undefined
+  }
+
+  #answerBusy(name: RpcName, id: number, frameBytes: number, reason: string): void {
+    this.#parts.counters.add('transport_busy_answers_total')
+    this.#answer(name, id, err({ kind: 'ServerIsBusy', reason, backoffMs: busyBackoffMs }), frameBytes, 0)
+  }
+
+  /** A large read stands aside; what came behind it goes on. */
+  #wait(name: RpcName, frame: FrameReader, frameBytes: number, reserveBytes: number): void {
+    const copy = copyBytes(frame.bytes.subarray(frame.bodyStart - frameHeaderBytes, frame.bodyEnd))
+    const isTaken = this.#large.push({
+      name, id: frame.requestId, frame: copy, reserveBytes, arrivedAtMs: this.#inbox.arrivedAtMs,
+    })
+    if (!isTaken) return this.#answerBusy(name, frame.requestId, frameBytes, 'too many large reads wait')
+    this.#inFlight--
+    this.#parts.held.requestBytes -= frameBytes
+    this.#parts.turns.addLarge(this)
+  }
+
+  #takeRoom(reserveBytes: number): boolean {
+    const { room } = this.#parts
+    if (!room.tryTake(this.#reservedBytes + this.#unreadBytes, reserveBytes)) return false
+    this.#reservedBytes += reserveBytes
+    return true
+  }
+
+  #dispatch(
+    name: RpcName, id: number, request: Requests[RpcName], frameBytes: number, reserveBytes: number, context: RpcHandlerContext,
+  ): void {
     const handler = this.#parts.handlers[name] as RpcHandler<RpcName> | undefined
     if (handler !== undefined) {
       // What a handler throws is a broken invariant: nobody catches it here, the process ends.
-      handler(request, this.#responder(name, id), this.#contextNow())
+      handler(request, this.#responder(name, id, frameBytes, reserveBytes), context)
       return
     }
-    if (name === 'Ping') this.#answer(name, id, ok(request as Requests['Ping']))
-    else this.#answer(name, id, err({ kind: 'Unimplemented', what: name }))
+    if (name === 'Ping') this.#answer(name, id, ok(request as Requests['Ping']), frameBytes, reserveBytes)
+    else this.#answer(name, id, err({ kind: 'Unimplemented', what: name }), frameBytes, reserveBytes)
   }
 
-  #responder(name: RpcName, id: number): (result: RpcResult<RpcName>) => void {
+  #responder(name: RpcName, id: number, frameBytes: number, reserveBytes: number): (result: RpcResult<RpcName>) => void {
     let isAnswered = false
     return result => {
       assert(!isAnswered, () => `${name} was answered twice`)
       isAnswered = true
-      this.#answer(name, id, result)
+      this.#answer(name, id, result, frameBytes, reserveBytes)
     }
   }
 
   /** One for all requests of a message. */
-  #contextNow(): RpcHandlerContext {
-    return this.#context ??= {
-      remote: this.#connection.remote, role: this.#peer!.role, nodeId: this.#peer!.nodeId,
-      arrivedAtMs: this.#parts.env.clock.monotonicMs(),
-    }
+  #contextAt(arrivedAtMs: number): RpcHandlerContext {
+    return { remote: this.#connection.remote, role: this.#peer!.role, nodeId: this.#peer!.nodeId, arrivedAtMs }
   }
 
-  #answer(name: RpcName, id: number, result: RpcResult<RpcName>): void {
+  #answer(name: RpcName, id: number, result: RpcResult<RpcName>, frameBytes: number, reserveBytes: number): void {
     this.#inFlight--
+    this.#parts.held.requestBytes -= frameBytes
     if (this.#isClosed) return
-    if (this.#cancelled.size > 0 && this.#isCancelled(id)) return
+    if (this.#cancelled.size === 0 || !this.#isCancelled(id)) this.#write(name, id, this.#fitting(name, result))
+    if (reserveBytes > 0) this.#giveBack(reserveBytes)
+  }
+
+  #write(name: RpcName, id: number, result: RpcResult<RpcName>): void {
     this.#ensureRoom()
+    const before = this.#writer.length
     const excess = encodeResponse(name, id, result, this.#writer)
     if (excess !== undefined) encodeResponse(name, id, err(excess), this.#writer)
+    this.#cost += unitsOfBytes(this.#writer.length - before)
     this.#markDirty()
+  }
+
+  /**
+   * Values came for many gets at once, later than they were asked for, and the first of them have filled the connection's
+   * share: the others are asked to come again. A swap has happened, so it cannot be.
+   */
+  #fitting(name: RpcName, result: RpcResult<RpcName>): RpcResult<RpcName> {
+    if (!result.ok || this.#unreadBytes <= 2 * transportLimits.unreadBytesBusy || this.isPeer) return result
+    const reason = 'answers are not read'
+    if (name === 'RawGet') return err({ kind: 'ServerIsBusy', reason, backoffMs: busyBackoffMs })
+    return name === 'RawCas' ? err({ kind: 'Undetermined', reason: `${reason}: there is no room for what it found` }) : result
+  }
+
+  /** The answer has left, or is a small one. */
+  #giveBack(reserveBytes: number): void {
+    this.#ensureRoom()
+    this.#reservedBytes -= reserveBytes
+    this.#parts.room.change(-reserveBytes)
+    this.#parts.turns.roomFreed()
+  }
+
+  #accountUnread(): void {
+    const unreadBytes = this.#connection.bufferedBytes()
+    if (unreadBytes === this.#unreadBytes) return
+    this.#parts.room.change(unreadBytes - this.#unreadBytes)
+    this.#unreadBytes = unreadBytes
   }
 
   #isCancelled(id: number): boolean {
@@ -210,6 +384,10 @@ export class ServerConnection implements ConnectionHandler {
   #onCancel(frame: FrameReader): FrameError | undefined {
     const read = this.#decoder.decodeCancel(frame)
     if (!read.ok) return read.error
+    if (this.#large.delete(frame.requestId)) {
+      this.#parts.counters.add('transport_cancelled_requests_total')
+      return undefined
+    }
     if (this.#inFlight === 0 || this.#cancelled.size >= cancelledMax) return undefined
     this.#parts.counters.add('transport_cancelled_requests_total')
     this.#cancelled.add(frame.requestId)
@@ -247,18 +425,27 @@ export class ServerConnection implements ConnectionHandler {
     if (this.#isClosed) return
     this.#parts.warn('transport.damaged', { remote: this.#connection.remote, reason })
     this.flush()
+    this.#sayWhy(reason)
+  }
+
+  #sayWhy(reason: string): void {
+    if (this.#isClosed) return
     const w = new FrameWriter()
     encodeProtocolError(reason, w)
     this.#connection.send(w.view())
     this.close(reason)
   }
 
-  #dropSlow(): void {
+  #onDamage(error: FrameError): void {
+    this.#parts.counters.add(damageCounter(error.kind))
+    this.#protocolError(describeFrameError(error))
+  }
+
+  /** It would not read a ProtocolError either, but whoever looks at what it left unread finds the reason at its end. */
+  #dropSlow(reason: string): void {
     this.#parts.counters.add('transport_slow_clients_total')
-    this.#parts.warn('transport.slow-client', {
-      remote: this.#connection.remote, unreadBytes: this.#connection.bufferedBytes(),
-    })
-    this.close('answers are not read')
+    this.#parts.warn('transport.slow-client', { remote: this.#connection.remote, reason, unreadBytes: this.#unreadBytes })
+    this.#sayWhy(reason)
   }
 
   #ensureRoom(): void {
@@ -275,6 +462,13 @@ export class ServerConnection implements ConnectionHandler {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#helloTimer?.cancel()
+    this.#inbox.clear()
+    this.#large.clear()
+    const { room, turns } = this.#parts
+    room.change(-this.#reservedBytes - this.#unreadBytes)
+    this.#reservedBytes = this.#unreadBytes = 0
+    turns.forget(this)
+    turns.roomFreed()
     this.#parts.onClosed(this)
   }
 }

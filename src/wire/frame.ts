@@ -67,6 +67,8 @@ export class FrameReader {
     this.error = undefined
   }
 
+  get isAtEnd(): boolean { return this.#next === this.bytes.length }
+
   next(): 'frame' | 'end' | 'damaged' {
     const start = this.#next
     const left = this.bytes.length - start
