@@ -92,7 +92,7 @@ export class ServerConnection implements ConnectionHandler, TurnTaker {
   get isPeer(): boolean { return this.#peer !== undefined && this.#peer.role !== 'client' }
   get hasMore(): boolean { return !this.#inbox.isEmpty && !this.#isHeld }
   /** Not even refusals are made for one that reads none of them. */
-  get #isHeld(): boolean { return this.#unreadBytes > transportLimits.unreadBytesHeld }
+  get #isHeld(): boolean { return this.#unreadBytes > transportLimits.unreadBytesHeld && !this.isPeer }
 
   bufferedBytes(): number { return this.#isClosed ? 0 : this.#connection.bufferedBytes() }
 

@@ -124,7 +124,7 @@ t.test('connections with a backlog take turns, whatever each has sent', async t 
 t.test('raft of stores does not wait for clients', async t => {
   const s = await new Setup().serve()
   const flood = s.connect()
-  const store = s.connect(hello('store', 2))
+  const store = s.connect(hello('store', envelopes[0]!.from.storeId))
   flood.say(...Array.from({ length: 5_000 }, (unused, i) => get(i)))
   store.say(raftFrame([envelopes[0]!]))
   s.world.run(100)
