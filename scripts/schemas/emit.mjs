@@ -7,6 +7,7 @@ const header = '// Generated from schemas/*.fbs by scripts/generate-schemas.mjs.
 const ownTypes = {
   Epoch: 'Epoch', PeerRef: 'PeerRef', RequestContext: 'RequestContext', PeerInfo: 'PeerInfo', StoreMeta: 'StoreMeta',
   StoreStats: 'StoreStats', RegionBeat: 'RegionBeat', Member: 'Member', SplitIds: 'SplitIds', Hello: 'Hello',
+  StoreHealth: 'StoreHealth', HealthProblem: 'HealthProblem',
   DownPeer: "RegionBeat['downPeers'][number]", Label: '{ readonly name: string; readonly value: string }',
   RaftBatch: '{ readonly envelopes: readonly RaftEnvelope[] }', ProtocolError: '{ readonly reason: string }',
   Cancel: 'Empty', Empty: 'Empty', EmptyResponse: 'Empty', ServerError: 'ServerError', Operator: 'Operator',
@@ -101,7 +102,7 @@ export function emitCodec(schema) {
   body.push(...rpcLines(schema))
   const types = { errors: ['ServerError'], region: ['Epoch', 'PeerRef', 'Region'], messages: [
     'Empty', 'Hello', 'Member', 'Operator', 'PeerInfo', 'RaftEnvelope', 'RegionBeat', 'RequestContext', 'Requests', 'Responses', 'RpcName',
-    'SplitIds', 'StoreMeta', 'StoreStats'] }
+    'SplitIds', 'StoreMeta', 'StoreStats', 'StoreHealth', 'HealthProblem'] }
   const text = body.join('\n')
   const usedNames = [...used, ...Object.values(types).flat()]
   const only = list => list.filter(name => usedNames.includes(name) && new RegExp(`\\b${name}\\b`).test(text)).join(', ')
@@ -143,6 +144,7 @@ function flatType(schema, field) {
     const block = { keys: 'readonly Uint8Array[]', regions: 'readonly Region[]' }[field.attributes.block] ?? 'Uint8Array'
     return `${block} | undefined`
   }
+  if (kind === 'Bool') return 'boolean'
   return `${{ U64: 'number', String: 'string', Struct: ownTypes[field.type], U64s: 'readonly number[]' }[kind]} | undefined`
 }
 

@@ -46,7 +46,8 @@ function placeholder(field: Field): string {
     case 'text': return 'text'
     case 'duration': return 'duration'
     case 'size': return 'size'
-    case 'integer': return 'number'
+    case 'integer':
+    case 'ratio': return 'number'
     case 'boolean': return 'true|false'
     case 'list': return 'text,…'
   }

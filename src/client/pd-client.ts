@@ -2,12 +2,12 @@ import { unreachable } from '../common/assert.js'
 import type { Env } from '../common/env.js'
 import type { ServerError } from '../common/errors.js'
 import { composeTs } from '../common/ids.js'
-import type { RegionId, Ts } from '../common/ids.js'
+import type { RegionId, StoreId, Ts } from '../common/ids.js'
 import type { Region } from '../common/region.js'
 import { PdRefusedError, PdUnavailableError } from '../pd/api.js'
 import type { PdClient } from '../pd/api.js'
 import type { RpcChannel } from '../transport/api.js'
-import type { Member, Operator, RegionBeat, Requests, Responses, RpcName, StoreMeta,
+import type { ClusterHealth, Member, Operator, RegionBeat, RegionRoute, Requests, Responses, RouteAnswer, RpcName, StoreMeta,
   StoreStats } from '../wire/messages.js'
 
 export interface PdClientOptions {
@@ -279,12 +279,12 @@ class RemotePdClient implements PdClient {
 
   async allocIds(count: number): Promise<number> { return (await this.#call('AllocId', { count })).first }
 
-  async putStore(store: StoreMeta): Promise<void> { await this.#call('PutStore', { store }) }
+  async putStore(store: StoreMeta, force = false): Promise<void> { await this.#call('PutStore', { store, force }) }
 
   async getStores(): Promise<readonly StoreMeta[]> { return (await this.#call('GetStores', {})).stores }
 
-  async storeHeartbeat(stats: StoreStats): Promise<readonly StoreMeta[]> {
-    return (await this.#call('StoreHeartbeat', { stats })).stores
+  async storeHeartbeat(stats: StoreStats): Promise<Responses['StoreHeartbeat']> {
+    return await this.#call('StoreHeartbeat', { stats })
   }
 
   async regionHeartbeat(beats: readonly RegionBeat[]): Promise<readonly Operator[]> {
@@ -298,22 +298,25 @@ class RemotePdClient implements PdClient {
   async reportSplit(regions: readonly Region[]): Promise<void> { await this.#call('ReportSplit', { regions }) }
 
   async getRegion(key: Uint8Array): Promise<Responses['GetRegion']['route']> {
-    return (await this.#call('GetRegion', { key })).route
+    return routeOf(await this.#call('GetRegion', { key }))
   }
 
   async getPreviousRegion(key: Uint8Array): Promise<Responses['GetPreviousRegion']['route']> {
-    return (await this.#call('GetPreviousRegion', { key })).route
+    return routeOf(await this.#call('GetPreviousRegion', { key }))
   }
 
   async getRegionById(regionId: RegionId): Promise<Responses['GetRegionById']['route']> {
-    return (await this.#call('GetRegionById', { regionId })).route
+    return routeOf(await this.#call('GetRegionById', { regionId }))
   }
 
   async scanRegions(start: Uint8Array, end: Uint8Array, limit: number): Promise<Responses['ScanRegions']['routes']> {
-    return (await this.#call('ScanRegions', { start, end, limit })).routes
+    const { routes, heardStoreIds, heardMsAgo } = await this.#call('ScanRegions', { start, end, limit })
+    return routes.map((route, at) => withHeard(route, heardStoreIds[at] ?? 0, heardMsAgo[at] ?? 0))
   }
 
   async addOperator(operator: Operator): Promise<void> { await this.#call('AddOperator', { operator }) }
+
+  async getHealth(): Promise<ClusterHealth> { return await this.#call('GetHealth', {}) }
 
   /** Calls under way reject. Idempotent. */
   close(): void {
@@ -322,6 +325,13 @@ class RemotePdClient implements PdClient {
     for (const wake of [...this.#onClose]) wake()
     for (const channel of this.#channels.values()) channel.close()
   }
+}
+
+const routeOf = ({ route, heardStoreId, heardMsAgo }: RouteAnswer): RegionRoute | undefined =>
+  route && withHeard(route, heardStoreId, heardMsAgo)
+
+function withHeard(route: RegionRoute, storeId: StoreId | 0, msAgo: number): RegionRoute {
+  return storeId === 0 ? route : { ...route, heard: { storeId, msAgo } }
 }
 
 function classify(address: string, error: ServerError): { kind: 'refused'; error: ServerError }

@@ -1,7 +1,9 @@
 import type { ServerError } from '../common/errors.js'
 import type { PeerId, RegionId, StoreId, Ts } from '../common/ids.js'
 import type { Region } from '../common/region.js'
-import type { Member, Operator, RegionBeat, RegionRoute, SplitIds, StoreMeta, StoreStats } from '../wire/messages.js'
+import type {
+  ClusterHealth, Member, Operator, RegionBeat, RegionRoute, Responses, SplitIds, StoreMeta, StoreStats,
+} from '../wire/messages.js'
 
 /** PD could not be asked or did not answer in time; nothing is known of the outcome unless the call is idempotent. */
 export class PdUnavailableError extends Error {
@@ -30,10 +32,11 @@ export interface PdClient {
   bootstrap(store: StoreMeta, region: Region): Promise<boolean>
   /** @returns the first of `count` consecutive fresh ids. Unique over the whole cluster and all kinds of id. */
   allocIds(count: number): Promise<number>
-  putStore(store: StoreMeta): Promise<void>
+  /** @param force  carries out a burial that loses replicas */
+  putStore(store: StoreMeta, force?: boolean): Promise<void>
   getStores(): Promise<readonly StoreMeta[]>
-  /** @returns all stores that are not tombstones. */
-  storeHeartbeat(stats: StoreStats): Promise<readonly StoreMeta[]>
+  /** @returns all stores that are not tombstones, and whose disks are full. */
+  storeHeartbeat(stats: StoreStats): Promise<Responses['StoreHeartbeat']>
   regionHeartbeat(beats: readonly RegionBeat[]): Promise<readonly Operator[]>
   askSplit(region: Region, count: number): Promise<readonly SplitIds[]>
   reportSplit(regions: readonly Region[]): Promise<void>
@@ -46,6 +49,8 @@ export interface PdClient {
   /** `count` consecutive timestamps; the first is returned. Concurrent calls are batched. */
   tso(count: number): Promise<Ts>
   addOperator(operator: Operator): Promise<void>
+  /** What the leader knows to be wrong now. */
+  getHealth(): Promise<ClusterHealth>
   close(): void
 }
 

@@ -50,8 +50,13 @@ export const defaultPdConfig: PdConfig = {
   maxStoreDownMs: 30 * 60_000,
   maxReplicas: 3,
   locationLabels: ['zone', 'rack', 'host'],
+  lowSpaceRatio: 0.8,
+  learnerTimeoutMs: 10 * 60_000,
+  maxPendingPeers: 4,
   operatorTimeoutMs: 10 * 60_000,
   replicaScheduleLimit: 64,
+  operatorBackoffMsMin: 10_000,
+  operatorBackoffMsMax: 10 * 60_000,
   patrolMs: 1_000,
   scanRegionsMax: 4_096,
   splitCountMax: 1_024,
@@ -70,6 +75,9 @@ export function checkPdConfig(config: PdConfig): readonly string[] {
   must(config.maxReplicas >= 1, 'max-replicas must be at least 1')
   must(config.maxStoreDownMs >= config.storeDisconnectMs, 'max-store-down-time must be at least 20s')
   must(config.compactEntries > config.compactKeepEntries, 'the log must be cut behind the entries that it keeps')
+  must(config.lowSpaceRatio > 0 && config.lowSpaceRatio <= 1, 'low-space-ratio must be above 0 and at most 1')
+  must(config.maxPendingPeers >= 1, 'max-pending-peer-count must be at least 1')
+  must(config.learnerTimeoutMs > 0, 'learner-timeout must be positive')
   must(config.idWindowIds >= 1, 'the id window must not be empty')
   return mistakes
 }

@@ -10,14 +10,13 @@ import type { PdConfig } from './config.js'
 import type { ClusterState, CommandResult } from './core/cluster-state.js'
 import type { PdCommand } from './core/commands.js'
 import { IdAllocator } from './core/id-allocator.js'
-import { Operators } from './core/operators.js'
-import type { RegionRecord } from './core/region-record.js'
+import type { Operators } from './core/operators.js'
 import { RegionTree } from './core/region-tree.js'
-import { checkReplicas } from './core/replica-checker.js'
-import type { ReplicaStep, StoreView } from './core/replica-checker.js'
 import { StoreLiveness } from './core/store-liveness.js'
 import { TsoOracle } from './core/tso.js'
 import type { TsoBatch, TsoNow } from './core/tso.js'
+import { Health } from './health.js'
+import { ReplicaScheduler } from './replica-scheduler.js'
 import { WaitQueue } from './wait-queue.js'
 
 /** undefined: this member cannot say; somebody else may lead. */
@@ -48,7 +47,8 @@ const invalid = (reason: string): RequestError => ({ kind: 'InvalidArgument', re
 export class Leadership {
   readonly tree = new RegionTree()
   readonly liveness: StoreLiveness
-  readonly operators: Operators
+  readonly scheduler: ReplicaScheduler
+  readonly health: Health
   readonly #port: LeadershipPort
   readonly #config: PdConfig
   readonly #ids: IdAllocator
@@ -64,7 +64,12 @@ export class Leadership {
     this.#config = port.config
     const nowMs = this.#nowMs
     this.liveness = new StoreLiveness(port.config, nowMs)
-    this.operators = new Operators(port.config)
+    const { env, config, state } = port
+    const { tree, liveness } = this
+    this.scheduler = new ReplicaScheduler({
+      env, config, tree, liveness, stores: () => state().stores, idBound: () => state().idBound, takeId: () => this.#takeId(),
+    })
+    this.health = new Health({ config, tree, liveness, state, nowMs: () => this.#nowMs })
     this.#ids = new IdAllocator(port.config.idWindowIds)
     this.#tso = new TsoOracle(port.config, port.plants)
     this.#waitingTso = new WaitQueue('pd.tso', port.config.waitingMax)
@@ -83,6 +88,7 @@ export class Leadership {
     return { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() }
   }
 
+  get operators(): Operators { return this.scheduler.operators }
   get tso(): TsoOracle { return this.#tso }
 
   #nameCluster(): void {
@@ -107,9 +113,11 @@ export class Leadership {
     const nowMs = this.#nowMs
     this.#expire(this.#waitingIds, nowMs)
     if (this.#waitingIds.length > 0) this.#askIds(0)
+    this.health.onTick()
     if (nowMs < this.#patrolAtMs) return
     this.#patrolAtMs = nowMs + this.#config.patrolMs
-    this.operators.expire(nowMs)
+    this.scheduler.patrol(nowMs)
+    this.#forgetStores()
     this.#buryEmptyStores()
   }
 
@@ -243,70 +251,37 @@ export class Leadership {
 
   /** Nobody has reported yet; the leader is most likely where the old region's was. */
   reportSplit(regions: readonly Region[]): void {
+    const nowMs = this.#nowMs
     let leaderStore: StoreId | undefined
     for (const region of regions) leaderStore ??= this.tree.byId(region.regionId)?.leader?.storeId
     for (const region of regions) {
-      this.tree.putRegion(region, region.peers.find(peer => peer.storeId === leaderStore)?.peerId ?? peerId(0))
+      this.tree.putRegion(region, region.peers.find(peer => peer.storeId === leaderStore)?.peerId ?? peerId(0), nowMs)
     }
   }
 
-  bootstrapped(region: Region): void { this.tree.putRegion(region, region.peers[0]!.peerId) }
+  bootstrapped(region: Region): void { this.tree.putRegion(region, region.peers[0]!.peerId, this.#nowMs) }
 
   storeHeartbeat(stats: StoreStats): RequestError | undefined {
     const known = this.#port.state().stores.get(stats.storeId)
     if (known === undefined) return invalid(`store ${stats.storeId} is not known; it must register first`)
     if (known.state === 'tombstone') return invalid(`store ${stats.storeId} is a tombstone`)
-    this.liveness.heard(stats, this.#nowMs)
+    const { wallMs, monotonicMs } = this.#now()
+    this.liveness.heard(stats, monotonicMs, wallMs)
     return undefined
   }
 
-  storeViews(): ReadonlyMap<StoreId, StoreView> {
-    const nowMs = this.#nowMs
-    const views = new Map<StoreId, StoreView>()
-    for (const meta of this.#port.state().stores.values()) {
-      const { storeId } = meta
-      views.set(storeId, {
-        meta, liveness: this.liveness.of(storeId, nowMs), isBusy: this.liveness.statsOf(storeId)?.isBusy ?? false,
-        regions: this.tree.countsOf(storeId).regions,
-      })
-    }
-    return views
-  }
+  regionHeartbeat(beats: readonly RegionBeat[]): readonly Operator[] { return this.scheduler.onBeats(beats) }
 
-  regionHeartbeat(beats: readonly RegionBeat[]): readonly Operator[] {
-    const operators: Operator[] = []
-    let views: ReadonlyMap<StoreId, StoreView> | undefined
-    const nowMs = this.#nowMs
-    for (const beat of beats) {
-      if (this.tree.putBeat(beat) === 'stale') continue
-      const record = this.tree.byId(beat.region.regionId)
-      if (record === undefined) continue
-      this.operators.observe(record, nowMs)
-      if (this.operators.of(record.regionId) === undefined && this.operators.checkerHasRoom) {
-        views ??= this.storeViews()
-        const operator = this.#operatorFor(record, checkReplicas(record, views, this.#config))
-        if (operator !== undefined) this.operators.add(operator, 'checker', nowMs)
-      }
-      const operator = this.operators.of(record.regionId)
-      if (operator !== undefined) operators.push(operator)
-    }
-    return operators
-  }
-
-  #operatorFor(record: RegionRecord, step: ReplicaStep): Operator | undefined {
-    const place = { regionId: record.regionId, epoch: { confVer: record.confVer, version: record.version } }
-    if (step.kind === 'none') return undefined
-    if (step.kind !== 'addLearner') return { kind: step.kind, ...place, peer: step.peer }
+  #takeId(): number | undefined {
     const id = this.#ids.take(1)
     this.#askIds(1)
-    if (id === undefined) return undefined
-    return { kind: 'addLearner', ...place, peer: { peerId: peerId(id), storeId: step.storeId, role: 'learner' } }
+    return id
   }
 
-  /** What the checker thinks of one region, in words. */
-  explain(record: RegionRecord): string { return checkReplicas(record, this.storeViews(), this.#config).reason }
-
-  /** An epoch of 0:0 means: as it is now. addLearner with peer id 0 gets a fresh one. */
+  /**
+   * A wish of people. An epoch of 0:0 means: as it is now. addLearner with peer id 0 gets a fresh one. What would cost the
+   * region its quorum asks for isForced.
+   */
   addOperator(asked: Operator, done: (result: Result<undefined, ServerError>) => void): void {
     const record = this.tree.byId(asked.regionId)
     if (record === undefined) {
@@ -316,9 +291,10 @@ export class Leadership {
     const epoch = { confVer: record.confVer, version: record.version }
     const isCurrent = (asked.epoch.confVer === epoch.confVer && asked.epoch.version === epoch.version)
       || (asked.epoch.confVer === 0 && asked.epoch.version === 0)
-    const refusal = isCurrent ? this.#operatorRefusal(asked, record) : undefined
+    const isForced = asked.kind !== 'splitRegion' && asked.isForced === true
+    const refusal = isCurrent ? this.scheduler.refusal(asked, record, isForced) : undefined
     if (!isCurrent) done(err({ kind: 'EpochNotMatch', currentRegions: [record.region()] }))
-    else if (refusal !== undefined) done(err(invalid(refusal)))
+    else if (refusal !== undefined) done(err(refusal))
     else if (asked.kind === 'addLearner' && asked.peer.peerId === 0) {
       this.allocIds(1, id => {
         if (!id.ok) done(id)
@@ -330,25 +306,20 @@ export class Leadership {
     } else this.#addManual({ ...asked, epoch }, done)
   }
 
-  #operatorRefusal(asked: Operator, record: RegionRecord): string | undefined {
-    if (asked.kind === 'splitRegion') {
-      return asked.keys.length > 0 ? undefined : 'a split needs at least one key'
-    }
-    if (asked.kind === 'addLearner') {
-      const store = this.#port.state().stores.get(asked.peer.storeId)
-      if (store?.state !== 'up') return `store ${asked.peer.storeId} is not up`
-      const isThere = record.peers().some(peer => peer.storeId === asked.peer.storeId)
-      return isThere ? `store ${asked.peer.storeId} has a replica already` : undefined
-    }
-    const isMember = record.peers().some(peer => peer.peerId === asked.peer.peerId)
-    if (!isMember) return `peer ${asked.peer.peerId} is not in region ${record.regionId}`
-    const isLeader = asked.kind === 'removePeer' && asked.peer.peerId === record.leaderId
-    return isLeader ? 'the leader cannot be removed; transfer the leadership first' : undefined
+  #addManual(operator: Operator, done: (result: Result<undefined, ServerError>) => void): void {
+    const refusal = this.scheduler.addManual(operator)
+    done(refusal === undefined ? ok(undefined) : err(refusal))
   }
 
-  #addManual(operator: Operator, done: (result: Result<undefined, ServerError>) => void): void {
-    const isTaken = this.operators.add(operator, 'manual', this.#nowMs)
-    done(isTaken ? ok(undefined) : err(invalid(`region ${operator.regionId} has another operator under way`)))
+  /** Why people may not bury a store, but by force. */
+  burialRefusal(storeId: StoreId): RequestError | undefined {
+    const reason = this.scheduler.burialRefusal(storeId)
+    return reason === undefined ? undefined : invalid(reason)
+  }
+
+  /** What was heard of stores that are buried is of no use to anybody. */
+  #forgetStores(): void {
+    for (const store of this.#port.state().stores.values()) if (store.state === 'tombstone') this.liveness.forget(store.storeId)
   }
 
   /** An offline store without a region has left. Only when we know of all regions. */

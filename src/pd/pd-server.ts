@@ -3,7 +3,7 @@ import { limits } from '../common/limits.js'
 import { err, ok } from '../common/result.js'
 import type { StoreId } from '../common/ids.js'
 import type { RpcHandler, RpcHandlers } from '../transport/api.js'
-import type { Operator, RegionRoute, RpcName, StoreMeta } from '../wire/messages.js'
+import type { Operator, RegionRoute, Responses, RouteAnswer, RpcName, StoreMeta } from '../wire/messages.js'
 import type { PdCommand } from './core/commands.js'
 import type { RegionRecord } from './core/region-record.js'
 import { logicalMax } from './core/tso.js'
@@ -16,8 +16,14 @@ const empty = {}
 
 const invalid = (reason: string): RequestError => ({ kind: 'InvalidArgument', reason })
 
-const routeOf = (record: RegionRecord | undefined): RegionRoute | undefined =>
-  record && { region: record.region(), leader: record.leader }
+const nowhere: RouteAnswer = { route: undefined, heardStoreId: 0, heardMsAgo: 0 }
+
+/** A leader that no store confirms any more is told as what was heard last, not as a leader. */
+function routeOf(leadership: Leadership, record: RegionRecord | undefined, nowMs: number): RouteAnswer {
+  if (record === undefined) return nowhere
+  const route = { region: record.region(), leader: leadership.health.leaderOf(record) }
+  return { route, heardStoreId: record.leader?.storeId ?? 0, heardMsAgo: Math.max(0, Math.round(nowMs - record.heardAtMs)) }
+}
 
 /**
  * PD's side of the RPCs. Only GetMembers and Ping are answered by every member; all others by the leader while
@@ -91,7 +97,13 @@ export class PdServer {
 
   #storeHandlers(): RpcHandlers {
     return {
-      PutStore: this.#asLeader<'PutStore'>((_leadership, { store }, respond) => {
+      PutStore: this.#asLeader<'PutStore'>((leadership, { store, force }, respond) => {
+        const isBurial = store.state === 'tombstone' && !force && this.#node.state.stores.get(store.storeId)?.state === 'offline'
+        const refusal = isBurial ? leadership.burialRefusal(store.storeId) : undefined
+        if (refusal !== undefined) {
+          respond(err(refusal))
+          return
+        }
         this.#propose({ kind: 'putStore', store }, () => { respond(ok(empty)) }, error => { respond(err(error)) })
       }),
       GetStores: this.#asLeader<'GetStores'>((_leadership, _request, respond) => {
@@ -99,7 +111,7 @@ export class PdServer {
       }),
       StoreHeartbeat: this.#asLeader<'StoreHeartbeat'>((leadership, { stats }, respond) => {
         const refusal = leadership.storeHeartbeat(stats)
-        respond(refusal === undefined ? ok({ stores: this.liveStores() }) : err(refusal))
+        respond(refusal === undefined ? ok(this.#storeAnswer(leadership)) : err(refusal))
       }),
     }
   }
@@ -121,29 +133,43 @@ export class PdServer {
         respond(ok(empty))
       }),
       GetRegion: this.#asLeader<'GetRegion'>((leadership, { key }, respond) => {
-        respond(ok({ route: routeOf(leadership.tree.byKey(key)) }))
+        respond(ok(routeOf(leadership, leadership.tree.byKey(key), this.#nowMs)))
       }),
       GetPreviousRegion: this.#asLeader<'GetPreviousRegion'>((leadership, { key }, respond) => {
-        respond(ok({ route: routeOf(leadership.tree.previous(key)) }))
+        respond(ok(routeOf(leadership, leadership.tree.previous(key), this.#nowMs)))
       }),
       GetRegionById: this.#asLeader<'GetRegionById'>((leadership, { regionId }, respond) => {
-        respond(ok({ route: routeOf(leadership.tree.byId(regionId)) }))
+        respond(ok(routeOf(leadership, leadership.tree.byId(regionId), this.#nowMs)))
       }),
       ScanRegions: this.#asLeader<'ScanRegions'>((leadership, { start, end, limit }, respond) => {
         const wanted = limit > 0 ? Math.min(limit, config.scanRegionsMax) : config.scanRegionsMax
         const routes: RegionRoute[] = []
+        const heardStoreIds: StoreId[] = []
+        const heardMsAgo: number[] = []
+        const nowMs = this.#nowMs
         let bytes = 0
         for (const record of leadership.tree.scan(start, end, wanted)) {
           bytes += record.start.length + record.end.length + 64 * record.peerCount
           if (bytes > limits.responseBytesMax && routes.length > 0) break
-          routes.push({ region: record.region(), leader: record.leader })
+          const { route, heardStoreId, heardMsAgo: msAgo } = routeOf(leadership, record, nowMs)
+          routes.push(route!)
+          heardStoreIds.push(heardStoreId as StoreId)
+          heardMsAgo.push(msAgo)
         }
-        respond(ok({ routes }))
+        respond(ok({ routes, heardStoreIds, heardMsAgo }))
       }),
       AddOperator: this.#asLeader<'AddOperator'>((leadership, { operator }, respond) => {
         leadership.addOperator(operator, result => { respond(result.ok ? ok(empty) : result) })
       }),
+      GetHealth: this.#asLeader<'GetHealth'>((leadership, _request, respond) => { respond(ok(leadership.health.describe())) }),
     }
+  }
+
+  get #nowMs(): number { return this.#node.env.clock.monotonicMs() }
+
+  #storeAnswer({ liveness }: Leadership): Responses['StoreHeartbeat'] {
+    const { full, low } = liveness.shortOfSpace()
+    return { stores: this.liveStores(), fullStoreIds: full, lowStoreIds: low }
   }
 
   /** All but tombstones. */

@@ -109,7 +109,7 @@ export function viewExplain(node: PdNode, regionId: RegionId): Json | undefined 
   if (record === undefined) return null
   const operator = leadership.operators.of(regionId)
   const operatorText = operator === undefined ? null : operatorView(operator)
-  return { region: regionView(record), replicas: leadership.explain(record), operator: operatorText }
+  return { region: regionView(record), replicas: leadership.scheduler.explain(record), operator: operatorText }
 }
 
 function operatorView(operator: Operator): Json {

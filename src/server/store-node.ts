@@ -227,6 +227,7 @@ export class StoreNode implements StoreFace {
         this.#pdHeardAtMs = env.clock.monotonicMs()
         directory.learn(stores)
       },
+      onShortOfSpace: (full, low) => { this.#store?.onShortOfSpace(full, low) },
       onRefused: error => {
         if (/tombstone/.test(error.message)) onFatal(tombstoneError(storeId, error))
         else onFatal(new StartupError('storeRefused', `PD does not want store ${storeId} any more: ${error.message}`, { cause: error }))

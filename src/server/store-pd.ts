@@ -13,6 +13,8 @@ import type { Operator, RegionBeat, SplitIds, StoreMeta, StoreStats } from '../w
  */
 const youngMs = 5_000
 const youngBeatMs = 150
+/** What goes on happening is said again after so long. */
+const againMs = 30_000
 /** One request carries at most this many region heartbeats. */
 const beatsPerRequestMax = 256
 
@@ -21,6 +23,8 @@ export interface StorePdOptions {
   readonly pd: PdClient
   /** Each answer to a store heartbeat brings the addresses of all stores. */
   readonly onStores: (stores: readonly StoreMeta[]) => void
+  /** … and whose disks are full, or may soon be. */
+  readonly onShortOfSpace: (full: readonly StoreId[], low: readonly StoreId[]) => void
   /** PD does not want this store any more: its id is a tombstone. */
   readonly onRefused: (error: PdRefusedError) => void
   /** A heartbeat older than this may be of a leadership that is over: it is not repeated to a new PD leader. */
@@ -50,10 +54,16 @@ export class StorePdAdapter implements StorePd {
   #bornAtMs: number | undefined
   #isReporting = false
   #isClosed = false
+  #awaySinceMs: number | undefined
+  #saidAwayAtMs = Number.NEGATIVE_INFINITY
+  readonly #saidRefusedAtMs = new Map<string, number>()
 
   constructor(options: StorePdOptions) { this.#options = options }
 
   get #pd(): PdClient { return this.#options.pd }
+
+  /** Regions that are told to a PD leader who knows of none. */
+  get latestCount(): number { return this.#latest.size }
 
   close(): void {
     this.#isClosed = true
@@ -65,6 +75,14 @@ export class StorePdAdapter implements StorePd {
 
   /** PD has a leader again, which may know nothing of regions: it hears of all of ours, before their clocks say so. */
   onLeaderFound(): void { this.#repeatBeats() }
+
+  /** Of regions that are led elsewhere, or gone: they are in the order of their last report. */
+  #forgetOld(nowMs: number): void {
+    for (const [regionId, { atMs }] of this.#latest) {
+      if (atMs >= nowMs - this.#options.beatMsMax) return
+      this.#latest.delete(regionId)
+    }
+  }
 
   #repeatBeats(): void {
     if (this.#isClosed) return
@@ -96,9 +114,11 @@ export class StorePdAdapter implements StorePd {
   regionHeartbeat(beats: readonly RegionBeat[], done: (operators: readonly Operator[]) => void): void {
     if (this.#isClosed) return
     const atMs = this.#options.env.clock.monotonicMs()
+    this.#forgetOld(atMs)
     for (const beat of beats) {
       this.#beats.delete(beat.region.regionId)
       this.#beats.set(beat.region.regionId, beat)
+      this.#latest.delete(beat.region.regionId)
       this.#latest.set(beat.region.regionId, { beat, atMs })
     }
     this.#answer = done
@@ -134,9 +154,12 @@ export class StorePdAdapter implements StorePd {
     if (this.#isReporting || this.#isClosed) return
     this.#isReporting = true
     this.#stats = undefined
-    this.#ask('StoreHeartbeat', this.#pd.storeHeartbeat(stats), stores => {
+    this.#ask('StoreHeartbeat', this.#pd.storeHeartbeat(stats), answer => {
       this.#isReporting = false
-      if (stores !== undefined) this.#learn(stores)
+      if (answer !== undefined) {
+        this.#learn(answer.stores)
+        this.#options.onShortOfSpace(answer.fullStoreIds, answer.lowStoreIds)
+      }
       const newer = this.#stats
       if (newer !== undefined) this.storeHeartbeat(newer)
     })
@@ -160,18 +183,49 @@ export class StorePdAdapter implements StorePd {
 
   #ask<T>(request: string, answer: Promise<T>, done: (value: T | undefined) => void): void {
     answer.then(
-      value => { if (!this.#isClosed) done(value) },
+      value => {
+        if (this.#isClosed) return
+        this.#isReached()
+        done(value)
+      },
       (error: unknown) => {
         if (this.#isClosed) return ignore(error, 'nobody waits for it any more')
-        const { env } = this.#options
         if (error instanceof PdRefusedError) {
-          env.log('warn', 'store.pd-refused', { request, reason: error.message })
+          this.#isReached()
+          this.#warnRefused(request, error)
           if (request === 'StoreHeartbeat') this.#options.onRefused(error)
         } else {
-          env.log('debug', 'store.pd-unreachable', { request, reason: String(error) })
+          this.#isAway(request, error)
         }
         done(undefined)
       },
     )
+  }
+
+  /** Said when it begins, again once in a while, and when it is over: heartbeats fail many times a second. */
+  #isAway(request: string, error: unknown): void {
+    const { env } = this.#options
+    const nowMs = env.clock.monotonicMs()
+    this.#awaySinceMs ??= nowMs
+    const isDue = nowMs - this.#saidAwayAtMs >= againMs
+    if (isDue) this.#saidAwayAtMs = nowMs
+    const seconds = Math.round((nowMs - this.#awaySinceMs) / 1_000)
+    env.log(isDue ? 'warn' : 'debug', 'store.pd-away', { request, seconds, reason: error instanceof Error ? error.message : String(error) })
+  }
+
+  #isReached(): void {
+    if (this.#awaySinceMs === undefined) return
+    const { env } = this.#options
+    env.log('info', 'store.pd-is-back', { seconds: Math.round((env.clock.monotonicMs() - this.#awaySinceMs) / 1_000) })
+    this.#awaySinceMs = undefined
+    this.#saidAwayAtMs = Number.NEGATIVE_INFINITY
+  }
+
+  #warnRefused(request: string, error: PdRefusedError): void {
+    const { env } = this.#options
+    const nowMs = env.clock.monotonicMs()
+    const isDue = nowMs - (this.#saidRefusedAtMs.get(request) ?? Number.NEGATIVE_INFINITY) >= againMs
+    if (isDue) this.#saidRefusedAtMs.set(request, nowMs)
+    env.log(isDue ? 'warn' : 'debug', 'store.pd-refused', { request, reason: error.message })
   }
 }

@@ -145,6 +145,8 @@ export interface StoreApi extends RegionStore {
   onRaft(envelope: RaftEnvelope): void
   onLinkDown(storeId: StoreId): void
   onLinkUp(storeId: StoreId): void
+  /** PD tells whose disks are full, and whose may soon be. */
+  onShortOfSpace(full: readonly StoreId[], low: readonly StoreId[]): void
   /** Incoming raft snapshot stream (handlers of the Snapshot* RPCs). */
   readonly snapshots: {
     begin(snapshotId: string, envelope: RaftEnvelope, totalBytes: number, done: (error: ServerError | undefined) => void): void

@@ -82,6 +82,10 @@ export const storeLimits = {
   /** Chunks of one snapshot on their way. */
   snapshotWindow: 4,
   snapshotStallMs: 30_000,
+  /** How long a store that took no snapshot is left alone: this, twice as long each time, at most … */
+  snapshotBackoffMsMin: 500,
+  /** … this. */
+  snapshotBackoffMsMax: 30_000,
   /** Pages of entries that a restart replays at a time. */
   replayBytes: 4 << 20,
   /** Appends sent to one follower of a region and not answered: a stopped one must not fill our memory. */

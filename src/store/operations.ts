@@ -11,6 +11,7 @@ import type { ConfChangeType, ConfChangeV2 } from '../raft/raw-node.js'
 import type { Operator, RegionBeat, RequestContext, SplitIds } from '../wire/messages.js'
 import { storeLimits } from './config.js'
 import { encodePeerContext, encodeSplit } from './entry.js'
+import { operatorMistake, transferMistake } from './operator-guard.js'
 import type { Peer } from './peer.js'
 import { epochNotMatch, leaderFor } from './requests.js'
 import type { StoreShared } from './shared.js'
@@ -27,10 +28,17 @@ export class Operations {
   readonly #due = new Set<Peer>()
   #isBeatScheduled = false
 
-  constructor(shared: StoreShared, turn: Turn) {
+  readonly #snapshotBytesTo: (peer: Peer, to: PeerRef) => number
+
+  /** @param snapshotBytesTo  of a snapshot under way */
+  constructor(shared: StoreShared, turn: Turn, snapshotBytesTo: (peer: Peer, to: PeerRef) => number) {
     this.#shared = shared
     this.#turn = turn
+    this.#snapshotBytesTo = snapshotBytesTo
   }
+
+  /** Who was not heard for two election timeouts does not answer. */
+  get #silentMsMax(): number { return 2 * this.#shared.config.electionTicksMin * this.#shared.config.tickMs }
 
   // --- split --------------------------------------------------------------------------------------------------------
 
@@ -80,6 +88,8 @@ export class Operations {
       return done({ kind: 'StoreNotMatch', requestStoreId: to, actualStoreId: this.#shared.deps.storeId })
     }
     if (target.peerId === peer.peerId) return done(undefined)
+    const mistake = transferMistake(peer, target.peerId, this.#shared.env.clock.monotonicMs(), this.#silentMsMax)
+    if (mistake !== undefined) return done({ kind: 'ServerIsBusy', reason: mistake, backoffMs: 1_000 })
     if (!this.handOver(peer, target)) return done({ kind: 'ServerIsBusy', reason: 'the target lags too far behind', backoffMs: 100 })
     const deadlineMs = this.#shared.env.clock.monotonicMs() + storeLimits.transferTimeoutMs
     const look = (): void => {
@@ -150,14 +160,24 @@ export class Operations {
     return {
       region, leader: peer.self, term: peer.node.term, downPeers: peer.downPeers(now), pendingPeers,
       approximateBytes: Math.round(this.#shared.engine.approximateBytes(Cf.Default, region.startKey, region.endKey)), approximateKeys: 0,
+      pendingProgress: this.#progressOf(peer, pendingPeers),
     }
+  }
+
+  #progressOf(peer: Peer, pending: readonly PeerRef[]): number {
+    if (pending.length === 0) return 0
+    const { progress } = peer.node.status()
+    return pending.reduce((sum, one) => sum + (progress.get(one.peerId)?.match ?? 0) + this.#snapshotBytesTo(peer, one), 0)
   }
 
   #carryOut(operator: Operator): void {
     const peer = this.#shared.peers.get(operator.regionId)
     const { region } = peer ?? {}
     if (peer === undefined || region === undefined || !peer.isLeader || !sameEpoch(region.epoch, operator.epoch)) return
-    this.#shared.env.log('info', 'operator', { region: operator.regionId, kind: operator.kind })
+    const mistake = operatorMistake(peer, operator, this.#shared.env.clock.monotonicMs(), this.#silentMsMax)
+    const fields = { region: operator.regionId, kind: operator.kind, reason: mistake }
+    this.#shared.env.log(mistake === undefined ? 'info' : 'warn', mistake === undefined ? 'operator' : 'operator.refused', fields)
+    if (mistake !== undefined) return
     switch (operator.kind) {
       case 'addLearner': return this.#change(peer, 'addLearner', { ...operator.peer, role: 'learner' })
       case 'promoteLearner': return this.#change(peer, 'addNode', { ...operator.peer, role: 'voter' })

@@ -313,6 +313,11 @@ export class Peer {
     })
   }
 
+  /** Was it heard within silentMsMax? Who leads answers. */
+  answers(id: PeerId, nowMs: number, silentMsMax: number): boolean {
+    return id === this.peerId || nowMs - (this.heardFrom.get(id) ?? -Infinity) <= silentMsMax
+  }
+
   isOn(storeId: StoreId, id: PeerId): boolean { return this.peerRef(id)?.storeId === storeId }
 }
 

@@ -24,6 +24,9 @@ export interface StoreCounters {
   snapshotsReceived: number
   snapshotsFailed: number
   elections: number
+  /** Entries of others that a full disk had no room for. */
+  appendsRefused: number
+  snapshotsRefused: number
 }
 
 /** What the parts of a store have in common. Only `stop` and `fail` change `isStopped`. */
@@ -40,7 +43,7 @@ export class StoreShared {
   readonly applier: Applier
   readonly counters: StoreCounters = {
     turns: 0, appends: 0, syncs: 0, writes: 0, leaseReads: 0, indexReads: 0, messagesIn: 0, messagesOut: 0, splits: 0,
-    snapshotsSent: 0, snapshotsReceived: 0, snapshotsFailed: 0, elections: 0,
+    snapshotsSent: 0, snapshotsReceived: 0, snapshotsFailed: 0, elections: 0, appendsRefused: 0, snapshotsRefused: 0,
   }
   isStopped = false
 

@@ -18,6 +18,7 @@ interface Incoming {
   readonly envelope: RaftEnvelope
   readonly region: Region
   readonly file: SpoolFile
+  readonly totalBytes: number
   chunks: number
   crc: number
   touchedAtMs: number
@@ -40,18 +41,22 @@ const invalid = (reason: string): ServerError => ({ kind: 'InvalidArgument', rea
 /** Raft snapshots on their way in. Nothing of them touches the engine before all is here and raft wants it. */
 export class SnapshotReceiver implements Pick<StoreApi['snapshots'], 'begin' | 'chunk' | 'end'> {
   readonly #shared: StoreShared
+  readonly #spaceRefusal: (bytes: number) => ServerError | undefined
   readonly #onComplete: (envelope: RaftEnvelope) => void
   readonly #incoming = new Map<string, Incoming>()
   #files = 0
 
-  constructor(shared: StoreShared, onComplete: (envelope: RaftEnvelope) => void) {
+  constructor(
+    shared: StoreShared, spaceRefusal: (bytes: number) => ServerError | undefined, onComplete: (envelope: RaftEnvelope) => void,
+  ) {
     this.#shared = shared
+    this.#spaceRefusal = spaceRefusal
     this.#onComplete = onComplete
   }
 
   get count(): number { return this.#incoming.size }
 
-  begin(snapshotId: string, envelope: RaftEnvelope, _totalBytes: number, done: Done): void {
+  begin(snapshotId: string, envelope: RaftEnvelope, totalBytes: number, done: Done): void {
     const { deps, config, env } = this.#shared
     if (snapshotId.length > snapshotIdLengthMax) return done(invalid(`a snapshot id has at most ${snapshotIdLengthMax} characters`))
     const data = envelope.message.snapshot && decodeSnapshotData(envelope.message.snapshot.data)
@@ -64,11 +69,23 @@ export class SnapshotReceiver implements Pick<StoreApi['snapshots'], 'begin' | '
     if (this.#incoming.size >= config.snapshotConcurrencyMax) {
       return done({ kind: 'ServerIsBusy', reason: 'too many snapshots under way', backoffMs: 500 })
     }
+    // What others that are under way still bring is counted as if it were here.
+    const refusal = this.#spaceRefusal(totalBytes + this.#bytesToCome())
+    if (refusal !== undefined) {
+      this.#shared.counters.snapshotsRefused++
+      return done(refusal)
+    }
     this.#incoming.set(snapshotId, {
-      envelope, region: data.region, file: deps.spool.create(`in-${++this.#files}`), chunks: 0, crc: 0, isComplete: false,
+      envelope, region: data.region, file: deps.spool.create(`in-${++this.#files}`), totalBytes, chunks: 0, crc: 0, isComplete: false,
       touchedAtMs: env.clock.monotonicMs(),
     })
     done(undefined)
+  }
+
+  #bytesToCome(): number {
+    let bytes = 0
+    for (const { totalBytes, file } of this.#incoming.values()) bytes += Math.max(0, totalBytes - file.bytes)
+    return bytes
   }
 
   chunk(snapshotId: string, sequence: number, rows: Uint8Array, crc: number, done: Done): void {

@@ -1,5 +1,5 @@
 import type { ServerError } from '../common/errors.js'
-import type { LogIndex, PeerId } from '../common/ids.js'
+import type { LogIndex, PeerId, StoreId } from '../common/ids.js'
 import type { Region } from '../common/region.js'
 import { Cf } from '../engine/api.js'
 import type { EngineSnapshot } from '../engine/api.js'
@@ -28,6 +28,8 @@ export class SnapshotSender {
   readonly #onEnd: (peer: Peer) => void
   readonly #prepared = new Map<string, Prepared>()
   readonly #jobs = new Set<SendJob>()
+  /** Stores that took no snapshot the last time. */
+  readonly #refused = new Map<StoreId, { readonly count: number; readonly untilMs: number }>()
   readonly #budget: ByteBudget
   #counter = 0
 
@@ -46,12 +48,34 @@ export class SnapshotSender {
     if (state === undefined || state.appliedIndex < requestIndex || this.count >= config.snapshotConcurrencyMax) {
       return 'temporarilyUnavailable'
     }
+    if (this.#mustWait(peer.peerRef(to)?.storeId)) return 'temporarilyUnavailable'
     if ([...this.#jobs].some(job => job.peer === peer && job.to === to)) return 'temporarilyUnavailable'
     applier.flush()
     const { region, appliedIndex: index, appliedTerm: term } = state
     const snapshotId = `${deps.storeId}-${region.regionId}-${index}-${++this.#counter}`
     this.#prepared.set(snapshotId, { view: engine.snapshot(), region, peer, to, madeAtMs: env.clock.monotonicMs() })
     return { meta: { index, term, confState: confStateOf(region) }, data: encodeSnapshotData({ snapshotId, region }) }
+  }
+
+  bytesSentTo(peer: Peer, to: PeerId): number {
+    for (const job of this.#jobs) if (job.peer === peer && job.to === to) return job.bytesSent
+    return 0
+  }
+
+  #mustWait(store: StoreId | undefined): boolean {
+    const refused = store === undefined ? undefined : this.#refused.get(store)
+    return refused !== undefined && this.#shared.env.clock.monotonicMs() < refused.untilMs
+  }
+
+  /** A store that takes no snapshot is not asked again at once: for as long as it said, and longer each time. */
+  #onOutcome(store: StoreId, isOk: boolean, backoffMs: number): void {
+    if (isOk) {
+      this.#refused.delete(store)
+      return
+    }
+    const count = (this.#refused.get(store)?.count ?? 0) + 1
+    const waitMs = Math.min(storeLimits.snapshotBackoffMsMax, Math.max(backoffMs, storeLimits.snapshotBackoffMsMin * 2 ** (count - 1)))
+    this.#refused.set(store, { count: Math.min(count, 16), untilMs: this.#shared.env.clock.monotonicMs() + waitMs })
   }
 
   /** Carries out a Snapshot message of raft. */
@@ -67,7 +91,10 @@ export class SnapshotSender {
       return this.#report(peer, message.to, false)
     }
     const job = new SendJob(this.#shared, { ...prepared, snapshotId, envelope: peer.envelope(message, to), channel },
-      this.#budget, reason => { this.#ended(job, peer, message.to, reason) })
+      this.#budget, reason => {
+        this.#onOutcome(to.storeId, reason === undefined, job.backoffMs)
+        this.#ended(job, peer, message.to, reason)
+      })
     this.#jobs.add(job)
     job.start()
   }
@@ -162,6 +189,8 @@ class SendJob {
   #isWaiting = false
   #isOver = false
   bytesSent = 0
+  /** What the receiver asked for. */
+  backoffMs = 0
 
   constructor(shared: StoreShared, parts: JobParts, budget: ByteBudget, done: (failure: string | undefined) => void) {
     this.#shared = shared
@@ -188,7 +217,9 @@ class SendJob {
 
   #isGood(result: CallResult<'SnapshotBegin'> | CallResult<'SnapshotChunk'> | CallResult<'SnapshotEnd'>): boolean {
     if (result.answered && result.result.ok) return true
-    this.abort(result.answered ? describe((result.result as { error: ServerError }).error) : result.failure.kind)
+    const error = result.answered ? (result.result as { error: ServerError }).error : undefined
+    if (error?.kind === 'ServerIsBusy') this.backoffMs = error.backoffMs
+    this.abort(error === undefined ? (result as { failure: { kind: string } }).failure.kind : describe(error))
     return false
   }
 

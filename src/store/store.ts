@@ -5,13 +5,14 @@ import type { Region } from '../common/region.js'
 import { peerOnStore } from '../common/region.js'
 import { err, ok } from '../common/result.js'
 import type { Result } from '../common/result.js'
-import { BatchOp, Cf, LogStateKind } from '../engine/api.js'
-import { BatchWriter, readBatch } from '../engine/batch-writer.js'
+import { LogStateKind } from '../engine/api.js'
+import { BatchWriter } from '../engine/batch-writer.js'
 import { MessageType } from '../raft/types.js'
 import type { PeerInfo, RaftEnvelope, RequestContext, StoreStats } from '../wire/messages.js'
 import type { KeyRange, RegionView, StoreApi, StoreDependencies } from './api.js'
 import { writeNewRegion } from './applier.js'
 import { storeConfigMistakes, storeLimits } from './config.js'
+import { DiskWatch } from './disk-watch.js'
 import { Lifecycle } from './lifecycle.js'
 import { LogGc } from './log-gc.js'
 import { Operations } from './operations.js'
@@ -40,11 +41,11 @@ class Store implements StoreApi {
   readonly #receiver: SnapshotReceiver
   readonly #installer: SnapshotInstaller
   readonly #logGc: LogGc
+  readonly #disk: DiskWatch
   readonly #context: PeerContext
   #proposalsPending = 0
   /** Requests that another store has to serve. As long as they come, clients have not noticed yet. */
   #sentElsewhere = 0
-  #space: { readonly capacityBytes: number; readonly availableBytes: number } | undefined
   #isStarted = false
   readonly snapshots: StoreApi['snapshots']
 
@@ -65,10 +66,11 @@ class Store implements StoreApi {
       onInstall: (peer, work) => { this.#installer.begin(peer, work) },
       onSnapshotMessage: (peer, message) => { this.#sender.send(peer, message) },
     })
-    this.#operations = new Operations(shared, this.#turn)
+    this.#disk = new DiskWatch(deps.storeId, deps.config.reserveDiskBytes)
+    this.#operations = new Operations(shared, this.#turn, (peer, to) => this.#sender.bytesSentTo(peer, to.peerId))
     this.#lifecycle = new Lifecycle(shared, this.#context, this.#turn, peer => { this.#operations.changed(peer) })
     this.#sender = new SnapshotSender(shared, peer => { this.#turn.markDirty(peer) })
-    this.#receiver = new SnapshotReceiver(shared, envelope => { this.#onSnapshot(envelope) })
+    this.#receiver = new SnapshotReceiver(shared, bytes => this.#disk.snapshotRefusal(bytes), envelope => { this.#onSnapshot(envelope) })
     this.#installer = new SnapshotInstaller(shared, this.#receiver, {
       finish: (peer, responses) => { this.#turn.finish(peer, responses) },
       onInstalled: peer => {
@@ -150,7 +152,7 @@ class Store implements StoreApi {
   #patrol(): void {
     const { env, peers, deps, config } = this.#shared
     const now = env.clock.monotonicMs()
-    this.#space = deps.diskSpace?.()
+    if (this.#disk.look(deps.diskSpace?.()) || this.#disk.isUrgent) deps.pd.storeHeartbeat(this.stats())
     this.#sender.patrol(now)
     this.#receiver.patrol(now)
     for (const peer of peers.values()) {
@@ -223,9 +225,9 @@ class Store implements StoreApi {
   write(context: RequestContext, range: KeyRange, records: Uint8Array, done: WriteDone): void {
     const found = leaderFor(this.#shared, context, range)
     if (!found.ok) return this.#sendElsewhere(found, done)
-    const refusal = this.#refusal(records)
-    if (refusal !== undefined) return done(err(refusal))
     const peer = found.value
+    const refusal = this.#refusal(peer, records)
+    if (refusal !== undefined) return done(err(refusal))
     this.#proposalsPending++
     this.#shared.counters.writes++
     peer.queue.push({
@@ -243,13 +245,10 @@ class Store implements StoreApi {
     done(found)
   }
 
-  #refusal(records: Uint8Array): ServerError | undefined {
+  #refusal(peer: Peer, records: Uint8Array): ServerError | undefined {
     if (this.#shared.isStopped) return { kind: 'ServerIsBusy', reason: 'the store stops', backoffMs: 100 }
     if (this.isBusy) return { kind: 'ServerIsBusy', reason: 'too many writes under way', backoffMs: 20 }
-    const { config, deps } = this.#shared
-    if (this.#space === undefined || this.#space.availableBytes >= config.reserveDiskBytes || isAllDeletes(records)) return undefined
-    const reason = `${this.#space.availableBytes} bytes are free, ${config.reserveDiskBytes} are kept in reserve`
-    return { kind: 'DiskFull', storeIds: [deps.storeId], reason }
+    return this.#disk.isAmple ? undefined : this.#disk.refusal(peer.region!, records)
   }
 
   // hot path: bench get
@@ -301,6 +300,11 @@ class Store implements StoreApi {
       this.#shared.counters.messagesIn++
       // Snapshots come by their own door, behind their rows.
       if (envelope.message.type === MessageType.Snapshot) return
+      // As if it were lost: heartbeats go on, and the leader sends it again when there may be room.
+      if (this.#disk.isCritical && envelope.message.type === MessageType.Append && envelope.message.entries.length > 0) {
+        this.#shared.counters.appendsRefused++
+        return
+      }
       const peer = this.#lifecycle.receiver(envelope)
       if (peer === undefined) return
       peer.step(envelope)
@@ -343,6 +347,8 @@ class Store implements StoreApi {
 
   onLinkUp(_storeId: StoreId): void {}
 
+  onShortOfSpace(full: readonly StoreId[], low: readonly StoreId[]): void { this.#disk.learn(full, low) }
+
   // --- what is known ------------------------------------------------------------------------------------------------
 
   peers(regionId: RegionId | 0): readonly PeerInfo[] {
@@ -363,12 +369,14 @@ class Store implements StoreApi {
   }
 
   stats(): StoreStats {
-    const { peers, engine, log, deps } = this.#shared
-    this.#space ??= deps.diskSpace?.()
+    const { peers, engine, log, deps, env, config } = this.#shared
+    if (this.#disk.space.capacityBytes === 0) this.#disk.look(deps.diskSpace?.())
     const usedBytes = engine.stats().diskBytes + log.diskBytes
     return {
-      storeId: deps.storeId, capacityBytes: this.#space?.capacityBytes ?? 0, availableBytes: this.#space?.availableBytes ?? 0,
+      storeId: deps.storeId, ...this.#disk.space,
       usedBytes, regionCount: peers.size, leaderCount: [...peers.values()].filter(peer => peer.isLeader).length, isBusy: this.isBusy,
+      snapshotsReceiving: this.#receiver.count, snapshotsSending: this.#sender.count, isDiskFull: this.#disk.isFull,
+      reserveBytes: config.reserveDiskBytes, wallMs: env.clock.wallMs(), regionHeartbeatMs: config.regionHeartbeatMs,
     }
   }
 
@@ -386,15 +394,10 @@ class Store implements StoreApi {
       store_entries_applied_total: applier.entriesApplied, store_regions: peers.size, store_leaders: leaders,
       store_writes_pending: this.#proposalsPending, raft_log_disk_bytes: log.diskBytes, engine_disk_bytes: stats.diskBytes,
       engine_memtable_bytes: stats.memtableBytes, engine_pending_compaction_bytes: stats.pendingCompactionBytes,
-      engine_stalled: stats.stalled ? 1 : 0, store_disk_available_bytes: this.#space?.availableBytes ?? 0,
+      engine_stalled: stats.stalled ? 1 : 0, store_disk_available_bytes: this.#disk.space.availableBytes,
+      store_disk_full: this.#disk.isFull ? 1 : 0, raft_appends_refused_disk_full_total: counters.appendsRefused,
+      snapshots_refused_disk_full_total: counters.snapshotsRefused, snapshots_sending: this.#sender.count,
+      snapshots_receiving: this.#receiver.count,
     }
   }
-}
-
-/** Deletes are let through when the disk is full: they are how it gets room again. */
-function isAllDeletes(records: Uint8Array): boolean {
-  for (const { op, cf } of readBatch(records)) {
-    if (cf !== Cf.Default || (op !== BatchOp.Delete && op !== BatchOp.DeleteRange)) return false
-  }
-  return true
 }

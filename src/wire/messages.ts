@@ -69,6 +69,16 @@ export interface StoreStats {
   readonly regionCount: number
   readonly leaderCount: number
   readonly isBusy: boolean
+  /** Raft snapshots under way, into this store and out of it. */
+  readonly snapshotsReceiving: number
+  readonly snapshotsSending: number
+  /** Less than its reserve is free. */
+  readonly isDiskFull: boolean
+  readonly reserveBytes: number
+  /** Its wall clock when it sent this; 0: not told. */
+  readonly wallMs: number
+  /** How often its leaders report, at least; 0: not told. */
+  readonly regionHeartbeatMs: number
 }
 
 export interface RegionBeat {
@@ -81,19 +91,66 @@ export interface RegionBeat {
   readonly pendingPeers: readonly PeerRef[]
   readonly approximateBytes: number
   readonly approximateKeys: number
+  /** Grows while the pending replicas get on: entries they have and snapshot bytes on their way to them. */
+  readonly pendingProgress: number
 }
 
 /** PD's wish for one region; the leader's store carries it out if the epoch still matches. */
 export type Operator =
-  | { readonly kind: 'addLearner'; readonly regionId: RegionId; readonly epoch: Epoch; readonly peer: PeerRef }
-  | { readonly kind: 'promoteLearner'; readonly regionId: RegionId; readonly epoch: Epoch; readonly peer: PeerRef }
-  | { readonly kind: 'removePeer'; readonly regionId: RegionId; readonly epoch: Epoch; readonly peer: PeerRef }
-  | { readonly kind: 'transferLeader'; readonly regionId: RegionId; readonly epoch: Epoch; readonly peer: PeerRef }
+  | {
+    readonly kind: 'addLearner' | 'promoteLearner' | 'removePeer' | 'transferLeader'
+    readonly regionId: RegionId
+    readonly epoch: Epoch
+    readonly peer: PeerRef
+    /** By hand, with `--force`: also where it costs the quorum. */
+    readonly isForced?: boolean
+  }
   | { readonly kind: 'splitRegion'; readonly regionId: RegionId; readonly epoch: Epoch; readonly keys: readonly Uint8Array[] }
 
 export interface RegionRoute {
   readonly region: Region
+  /** undefined: nobody is believed to lead it now. */
   readonly leader: PeerRef | undefined
+  /** What PD heard last, whether it is still believed or not. Not everybody tells. */
+  readonly heard?: { readonly storeId: StoreId; readonly msAgo: number }
+}
+
+export interface StoreHealth {
+  readonly storeId: StoreId
+  /** up, unheard, disconnected or down */
+  readonly liveness: string
+  readonly silentMs: number
+  readonly isLowSpace: boolean
+  /** Its wall clock against PD's. */
+  readonly clockAheadMs: number
+  /** As last heard; zeroes: never. */
+  readonly stats: StoreStats
+}
+
+/** One sentence about one thing; `kind` is a word for machines, `subject` an id or 0. */
+export interface HealthProblem {
+  readonly kind: string
+  readonly subject: number
+  readonly text: string
+}
+
+/** What PD's leader knows to be wrong now. */
+export interface ClusterHealth {
+  readonly regions: number
+  readonly withoutLeader: number
+  readonly withMissingReplicas: number
+  readonly withPendingReplicas: number
+  readonly withDownReplicas: number
+  readonly withExtraReplicas: number
+  readonly learners: number
+  /** Stretches of keys that PD knows no region of. */
+  readonly holes: number
+  /** How old the figures of regions are. */
+  readonly countedMsAgo: number
+  readonly stores: readonly StoreHealth[]
+  /** The first hundred of `problemCount`. */
+  readonly problems: readonly HealthProblem[]
+  readonly problemCount: number
 }
 
 export interface Member {
@@ -151,7 +208,8 @@ export interface Requests {
   IsBootstrapped: Empty
   Bootstrap: { readonly store: StoreMeta; readonly region: Region }
   AllocId: { readonly count: number }
-  PutStore: { readonly store: StoreMeta }
+  /** force: a burial that loses replicas is refused without it. */
+  PutStore: { readonly store: StoreMeta; readonly force: boolean }
   GetStores: Empty
   StoreHeartbeat: { readonly stats: StoreStats }
   RegionHeartbeat: { readonly beats: readonly RegionBeat[] }
@@ -163,8 +221,16 @@ export interface Requests {
   ScanRegions: { readonly start: Uint8Array; readonly end: Uint8Array; readonly limit: number }
   Tso: { readonly count: number }
   AddOperator: { readonly operator: Operator }
+  GetHealth: Empty
   // anyone
   Ping: { readonly sentAtMs: number }
+}
+
+/** Beside the route: who said last that it leads, and how long ago. */
+export interface RouteAnswer {
+  readonly route: RegionRoute | undefined
+  readonly heardStoreId: StoreId | 0
+  readonly heardMsAgo: number
 }
 
 export interface Responses {
@@ -195,17 +261,28 @@ export interface Responses {
   AllocId: { readonly first: number }
   PutStore: Empty
   GetStores: { readonly stores: readonly StoreMeta[] }
-  StoreHeartbeat: { readonly stores: readonly StoreMeta[] }
+  /** full: too little is free to store another write; low: that may come soon. */
+  StoreHeartbeat: {
+    readonly stores: readonly StoreMeta[]
+    readonly fullStoreIds: readonly StoreId[]
+    readonly lowStoreIds: readonly StoreId[]
+  }
   RegionHeartbeat: { readonly operators: readonly Operator[] }
   AskSplit: { readonly ids: readonly SplitIds[] }
   ReportSplit: Empty
-  GetRegion: { readonly route: RegionRoute | undefined }
-  GetPreviousRegion: { readonly route: RegionRoute | undefined }
-  GetRegionById: { readonly route: RegionRoute | undefined }
-  ScanRegions: { readonly routes: readonly RegionRoute[] }
+  GetRegion: RouteAnswer
+  GetPreviousRegion: RouteAnswer
+  GetRegionById: RouteAnswer
+  /** heard…: as in RouteAnswer, one for each route. */
+  ScanRegions: {
+    readonly routes: readonly RegionRoute[]
+    readonly heardStoreIds: readonly StoreId[]
+    readonly heardMsAgo: readonly number[]
+  }
   /** The timestamps are (physical, logical - count + 1 .. logical). */
   Tso: { readonly physicalMs: number; readonly logical: number; readonly count: number }
   AddOperator: Empty
+  GetHealth: ClusterHealth
   Ping: { readonly sentAtMs: number }
 }
 
@@ -244,7 +321,7 @@ export const FrameKind = {
   SplitRegion: 32, TransferLeader: 33, ListPeers: 34, SnapshotBegin: 40, SnapshotChunk: 41, SnapshotEnd: 42,
   GetMembers: 64, IsBootstrapped: 65, Bootstrap: 66, AllocId: 67, PutStore: 68, GetStores: 69, StoreHeartbeat: 70,
   RegionHeartbeat: 71, AskSplit: 72, ReportSplit: 73, GetRegion: 74, GetPreviousRegion: 75, GetRegionById: 76,
-  ScanRegions: 77, Tso: 78, AddOperator: 79,
+  ScanRegions: 77, Tso: 78, AddOperator: 79, GetHealth: 80,
   Ping: 96,
 } as const satisfies Record<RpcName | 'Hello' | 'Raft' | 'ProtocolError' | 'Cancel', number>
 export const responseBit = 0x80

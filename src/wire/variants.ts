@@ -56,8 +56,8 @@ export function restoreServerError(flat: FlatServerError): ServerError {
 
 export function flattenOperator(operator: Operator): FlatOperator {
   const { kind, regionId, epoch } = operator
-  if (operator.kind === 'splitRegion') return { kind, regionId, epoch, peer: undefined, keys: operator.keys }
-  return { kind, regionId, epoch, peer: operator.peer, keys: undefined }
+  if (operator.kind === 'splitRegion') return { kind, regionId, epoch, peer: undefined, keys: operator.keys, isForced: false }
+  return { kind, regionId, epoch, peer: operator.peer, keys: undefined, isForced: operator.isForced === true }
 }
 
 export function restoreOperator(flat: FlatOperator): Operator {
@@ -66,5 +66,5 @@ export function restoreOperator(flat: FlatOperator): Operator {
   if (epoch === undefined) throw new BodyDamage('operator.epoch')
   if (kind === 'splitRegion') return { kind, regionId, epoch, keys: flat.keys ?? [] }
   if (peer === undefined) throw new BodyDamage('operator.peer')
-  return { kind, regionId, epoch, peer }
+  return { kind, regionId, epoch, peer, ...(flat.isForced && { isForced: true }) }
 }

@@ -39,7 +39,8 @@ const list: readonly Example[] = [
   { title: 'GetRegion, request: where is the engine key of `hello`?', layout: keyRequestLayout,
     write: w => encodeRequest('GetRegion', 2, { key: engineKeyOf(key) }, w) },
   { title: 'GetRegion, response', layout: routeResponseLayout,
-    write: w => encodeResponse('GetRegion', 2, { ok: true, value: { route: { region, leader: peerOnStoreOne } } }, w) },
+    write: w => encodeResponse('GetRegion', 2, { ok: true, value: {
+      route: { region, leader: peerOnStoreOne }, heardStoreId: peerOnStoreOne.storeId, heardMsAgo: 0 } }, w) },
   { title: 'RawPut, request', layout: rawPutRequestLayout,
     write: w => encodeRequest('RawPut', 3, { context, key, value: utf8('world'), ttlSeconds: 0 }, w) },
   { title: 'RawPut, response: done', layout: emptyResponseLayout,

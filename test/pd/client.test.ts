@@ -91,7 +91,7 @@ t.test('the client finds PD, learns the cluster id, and refusals carry their rea
     region({ id: first + 1, peers: [peer(first + 2, first)] }))), true)
   t.equal((await run(world, client.getRegion(utf8('x'))))?.region.regionId, first + 1)
   t.same((await run(world, client.getStores())).map(one => one.storeId), [first])
-  t.equal((await run(world, client.storeHeartbeat(stats(first)))).length, 1)
+  t.equal((await run(world, client.storeHeartbeat(stats(first)))).stores.length, 1)
   t.match((await run(world, client.getMembers()))[0], { name: 'pd-1', isLeader: true })
   const refused = await run(world, client.putStore(store(4_000)).then(() => undefined, (error: unknown) => error))
   t.ok(refused instanceof PdRefusedError)

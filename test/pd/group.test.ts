@@ -43,7 +43,7 @@ t.test('everything but regions survives a restart; regions come back with heartb
     const { first } = mustOk(group, 'AllocId', { count: 700 })
     t.ok(first > greatest, 'ids grow')
     greatest = first + 699
-    mustOk(group, 'PutStore', { store: store(ids.storeId, { labels: { zone: `z${round}` } }) })
+    mustOk(group, 'PutStore', { store: store(ids.storeId, { labels: { zone: `z${round}` } }), force: false })
     world.runFor(500)
     if (round % 7 === 3) {
       group.kill(group.members[0]!)
@@ -57,7 +57,7 @@ t.test('everything but regions survives a restart; regions come back with heartb
   t.equal([...node.state.stores.values()][0]!.labels.zone, 'z29')
   group.kill(group.members[0]!)
   group.start(group.members[0]!)
-  t.same(mustOk(group, 'GetRegion', { key: utf8('k') }), { route: undefined })
+  t.same(mustOk(group, 'GetRegion', { key: utf8('k') }), { route: undefined, heardStoreId: 0, heardMsAgo: 0 })
   mustOk(group, 'RegionHeartbeat',
     { beats: [beat({ id: ids.regionId, peers: [peer(ids.regionId + 1, ids.storeId)] })] })
   t.equal(mustOk(group, 'GetRegion', { key: utf8('k') }).route?.leader?.peerId, ids.regionId + 1)
@@ -74,19 +74,19 @@ t.test('the registry refuses what would confuse two stores', async t => {
     t.equal(result.error?.kind, 'InvalidArgument')
     t.match(result.error?.reason, text)
   }
-  refused(must(group, 'PutStore', { store: store(99_999) }), /never allocated/)
+  refused(must(group, 'PutStore', { store: store(99_999), force: false }), /never allocated/)
   refused(must(group, 'StoreHeartbeat', { stats: stats(99_999) }), /not known/)
   const { first } = mustOk(group, 'AllocId', { count: 1 })
-  refused(must(group, 'PutStore', { store: store(first, { address: `s${ids.storeId}:20160` }) }), /belongs to store/)
-  mustOk(group, 'PutStore', { store: store(first) })
-  mustOk(group, 'PutStore', { store: store(first, { state: 'offline' }) })
-  mustOk(group, 'PutStore', { store: store(first) })
+  refused(must(group, 'PutStore', { store: store(first, { address: `s${ids.storeId}:20160` }), force: false }), /belongs to store/)
+  mustOk(group, 'PutStore', { store: store(first), force: false })
+  mustOk(group, 'PutStore', { store: store(first, { state: 'offline' }), force: false })
+  mustOk(group, 'PutStore', { store: store(first), force: false })
   t.equal(mustOk(group, 'GetStores', {}).stores.find(one => one.storeId === first)?.state, 'offline',
     'a restart does not undo it')
   const { first: heir } = mustOk(group, 'AllocId', { count: 1 })
-  mustOk(group, 'PutStore', { store: store(heir, { address: `s${first}:20160` }) })
-  mustOk(group, 'PutStore', { store: store(first, { state: 'tombstone' }) })
-  refused(must(group, 'PutStore', { store: store(first) }), /tombstone/)
+  mustOk(group, 'PutStore', { store: store(heir, { address: `s${first}:20160` }), force: false })
+  mustOk(group, 'PutStore', { store: store(first, { state: 'tombstone' }), force: false })
+  refused(must(group, 'PutStore', { store: store(first), force: false }), /tombstone/)
   refused(must(group, 'StoreHeartbeat', { stats: stats(first) }), /tombstone/)
   t.same(mustOk(group, 'StoreHeartbeat', { stats: stats(heir) }).stores.map(one => one.storeId), [ids.storeId, heir])
   refused(must(group, 'AllocId', { count: 0 }), /count/)
@@ -130,7 +130,7 @@ t.test('replicas: a learner joins, is promoted, until there are three', async t 
   for (let i = 0; i < 3; i++) {
     const { first } = mustOk(group, 'AllocId', { count: 1 })
     stores.push(first)
-    mustOk(group, 'PutStore', { store: store(first) })
+    mustOk(group, 'PutStore', { store: store(first), force: false })
   }
   for (const id of stores) mustOk(group, 'StoreHeartbeat', { stats: stats(id) })
   let peers = [peer(ids.regionId + 1, ids.storeId)]
@@ -188,8 +188,8 @@ t.test('three members: one leads, the others say who; a killed leader is replace
     const leader = group.awaitLeader()
     greatest = Math.max(greatest, mustOk(group, 'AllocId', { count: 10 }).first)
     const { first: id } = mustOk(group, 'AllocId', { count: 1 })
-    mustOk(group, 'PutStore', { store: store(id) })
-    for (let i = 0; i < 30; i++) mustOk(group, 'PutStore', { store: store(ids.storeId, { labels: { n: `${i}` } }) })
+    mustOk(group, 'PutStore', { store: store(id), force: false })
+    for (let i = 0; i < 30; i++) mustOk(group, 'PutStore', { store: store(ids.storeId, { labels: { n: `${i}` } }), force: false })
     const killedAtMs = world.nowMs
     group.kill(leader)
     const next = group.awaitLeader()
@@ -217,7 +217,7 @@ t.test('a raft snapshot that was lost on its way is sent again', async t => {
   const follower = group.members.find(member => member !== leader)!
   group.kill(follower)
   for (let i = 0; i < 60; i++) {
-    mustOk(group, 'PutStore', { store: store(ids.storeId, { labels: { n: `${i}` } }) })
+    mustOk(group, 'PutStore', { store: store(ids.storeId, { labels: { n: `${i}` } }), force: false })
   }
   group.lostTypes.add(MessageType.Snapshot)
   group.start(follower)

@@ -7,6 +7,7 @@ import { RegionRecord } from '../../src/pd/core/region-record.js'
 import { checkReplicas } from '../../src/pd/core/replica-checker.js'
 import type { StoreView } from '../../src/pd/core/replica-checker.js'
 import { StoreLiveness } from '../../src/pd/core/store-liveness.js'
+import { noSpaceKnown } from '../../src/pd/core/store-space.js'
 import type { Liveness } from '../../src/pd/core/store-liveness.js'
 import type { StoreMeta } from '../../src/wire/messages.js'
 import { dice } from './kit.js'
@@ -16,7 +17,7 @@ const config = defaultPdConfig
 
 function view(id: number, liveness: Liveness = 'up', meta: Partial<StoreMeta> = {},
   regions = 1): [ReturnType<typeof storeId>, StoreView] {
-  return [storeId(id), { meta: store(id, meta), liveness, isBusy: false, regions }]
+  return [storeId(id), { meta: store(id, meta), liveness, isBusy: false, regions, space: noSpaceKnown }]
 }
 
 /** `1 2 3l` = voters on stores 1 and 2, a learner on 3; peer ids are store id + 10. The first leads. */

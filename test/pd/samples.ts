@@ -11,7 +11,8 @@ export const store = (id: number, more: Partial<StoreMeta> = {}): StoreMeta => (
 
 export const stats = (id: number, more: Partial<StoreStats> = {}): StoreStats => ({
   storeId: storeId(id), capacityBytes: 1e12, availableBytes: 9e11, usedBytes: 1e11, regionCount: 1,
-    leaderCount: 1, isBusy: false,
+    leaderCount: 1, isBusy: false, snapshotsReceiving: 0, snapshotsSending: 0, isDiskFull: false, reserveBytes: 0, wallMs: 0,
+    regionHeartbeatMs: 10_000,
   ...more,
 })
 
@@ -37,6 +38,6 @@ export const beat = (shape: RegionShape & { term?: number; leader?: PeerRef; pen
   const of = region(shape)
   return {
     region: of, leader: shape.leader ?? of.peers[0]!, term: shape.term ?? 5, downPeers: shape.down ?? [],
-    pendingPeers: shape.pending ?? [], approximateBytes: 1e6, approximateKeys: 1e4,
+    pendingPeers: shape.pending ?? [], approximateBytes: 1e6, approximateKeys: 1e4, pendingProgress: 0,
   }
 }

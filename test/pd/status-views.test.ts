@@ -16,7 +16,7 @@ t.test('the views speak PD\'s names and survive JSON', async t => {
   const shape = { id: first + 1, peers: [peer(first + 2, first)] }
   mustOk(group, 'Bootstrap', { store: store(first, { labels: { zone: 'a' } }), region: region(shape) })
   const { first: second } = mustOk(group, 'AllocId', { count: 1 })
-  mustOk(group, 'PutStore', { store: store(second) })
+  mustOk(group, 'PutStore', { store: store(second), force: false })
   mustOk(group, 'StoreHeartbeat', { stats: stats(first) })
   mustOk(group, 'StoreHeartbeat', { stats: stats(second) })
   mustOk(group, 'RegionHeartbeat', { beats: [beat(shape)] })

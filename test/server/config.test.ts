@@ -31,7 +31,8 @@ t.test('nothing given: the defaults of the rooms are in force', async t => {
 t.test('every wrong kind of value is refused, by file and by flag, with its place', async t => {
   const wrong: Readonly<Record<FieldKind, readonly string[]>> = {
     duration: ['5', '"5"', '"fast"', '"-1s"', 'true', '["1s"]', '"1 s"'], size: ['-1', '1.5', '"12 parsecs"', 'false', '"1e3"'],
-    integer: ['1.5', '"many"', '"0x10"', 'true', '[]'], boolean: ['"maybe"', '1', '"TRUE"'], text: ['1', 'true', '[]'],
+    integer: ['1.5', '"many"', '"0x10"', 'true', '[]'],
+    ratio: ['-1', '"many"', '"0x10"', 'true', '[]', '2'], boolean: ['"maybe"', '1', '"TRUE"'], text: ['1', 'true', '[]'],
     choice: ['"loud"', '3', '""'], address: ['"nowhere"', '"host:99999"', '20160', '"a b:1"', '":1"'],
     addresses: ['"nowhere"', '["127.0.0.1"]', '[1]', '7'], urls: ['["http://"]', '"http://host"', '3'],
     labels: ['"zone"', '{ zone = 1 }', '"=a"', '["a"]', '{ "a b" = "c" }'], list: ['[1]', '5', 'true'],

@@ -4,7 +4,7 @@ import { regionId, storeId } from '../../src/common/ids.js'
 import { PdRefusedError, PdUnavailableError } from '../../src/pd/api.js'
 import type { PdClient } from '../../src/pd/api.js'
 import { StorePdAdapter } from '../../src/server/store-pd.js'
-import type { Operator, RegionBeat, StoreMeta, StoreStats } from '../../src/wire/messages.js'
+import type { Operator, RegionBeat, Responses, StoreMeta, StoreStats } from '../../src/wire/messages.js'
 
 interface Waiting<T> { readonly resolve: (value: T) => void; readonly reject: (error: Error) => void }
 
@@ -28,10 +28,13 @@ class World {
     } as unknown as Env
     const pd = {
       regionHeartbeat: (sent: readonly RegionBeat[]) => new Promise<readonly Operator[]>((resolve, reject) => { this.beats.push({ sent, resolve, reject }) }),
-      storeHeartbeat: () => new Promise<readonly StoreMeta[]>((resolve, reject) => { this.reports.push({ resolve, reject }) }),
+      storeHeartbeat: () => new Promise<Responses['StoreHeartbeat']>((resolve, reject) => {
+        this.reports.push({ resolve: stores => { resolve({ stores, fullStoreIds: [], lowStoreIds: [] }) }, reject })
+      }),
     } as unknown as PdClient
     this.adapter = new StorePdAdapter({
-      env, pd, beatMsMax: 1_000, onStores: stores => { this.learnt.push(stores) }, onRefused: error => { this.refused.push(error) },
+      env, pd, beatMsMax: 1_000, onStores: stores => { this.learnt.push(stores) }, onShortOfSpace: () => {},
+      onRefused: error => { this.refused.push(error) },
     })
   }
 

@@ -84,19 +84,22 @@ t.test('a client is served what clients ask for, and nothing of what stores say 
     t.equal(heard, isDenied ? 'PermissionDenied' : 'ok', name)
   }
   t.same(door.served, names.filter(name => !peersOnly.includes(name) && name !== 'PutStore'))
-  t.equal(door.ask(hello('client'), 'PutStore', { store: { ...meta, state: 'offline' } }), 'ok', 'what an operator decides')
+  t.equal(door.ask(hello('client'), 'PutStore', { store: { ...meta, state: 'offline' }, force: false }), 'ok', 'what an operator decides')
   t.equal(door.ask(hello('pd', 5), 'AllocId', { count: 1 }), 'PermissionDenied', 'PD is no store')
 })
 
 t.test('a store speaks for itself alone', async t => {
   const door = await new Door().listen()
-  const stats = { storeId: storeId(3), capacityBytes: 0, availableBytes: 0, usedBytes: 0, regionCount: 0, leaderCount: 0, isBusy: false }
+  const stats = {
+    storeId: storeId(3), capacityBytes: 0, availableBytes: 0, usedBytes: 0, regionCount: 0, leaderCount: 0, isBusy: false,
+    snapshotsReceiving: 0, snapshotsSending: 0, isDiskFull: false, reserveBytes: 0, wallMs: 0, regionHeartbeatMs: 0,
+  }
   const leader = { ...peer, storeId: storeId(3) }
-  const beat = { region, leader, term: 1, downPeers: [], pendingPeers: [], approximateBytes: 0, approximateKeys: 0 }
+  const beat = { region, leader, term: 1, downPeers: [], pendingPeers: [], approximateBytes: 0, approximateKeys: 0, pendingProgress: 0 }
   const snapshotOfThree = { ...envelopes.find(one => one.message.snapshot)!, from: { ...peer, storeId: storeId(3) } }
   const begin = { ...requests.SnapshotBegin[0]!, snapshotId: '3-1-1-1', envelope: snapshotOfThree }
   const own: { [N in RpcName]?: Requests[N] } = {
-    StoreHeartbeat: { stats }, PutStore: { store: meta }, Bootstrap: { store: meta, region }, RegionHeartbeat: { beats: [beat, beat] },
+    StoreHeartbeat: { stats }, PutStore: { store: meta, force: false }, Bootstrap: { store: meta, region }, RegionHeartbeat: { beats: [beat, beat] },
     SnapshotBegin: begin, SnapshotChunk: { snapshotId: '3-1-1-1', sequence: 0, rows: emptyBytes, crc32c: 0 },
     SnapshotEnd: { snapshotId: '3-1-1-1', chunks: 0, crc32c: 0 },
   }

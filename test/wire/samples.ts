@@ -85,6 +85,11 @@ const key = utf8('key-1')
 const keys = [key, emptyBytes, bytes(300, 1)]
 const range = { context, start: utf8('a'), end: emptyBytes }
 
+const stats = {
+  storeId: storeId(1), capacityBytes: 2 ** 50, availableBytes: 2 ** 49, usedBytes: 17, regionCount: 3, leaderCount: 2, isBusy: true,
+  snapshotsReceiving: 4, snapshotsSending: 2, isDiskFull: true, reserveBytes: 2 ** 28, wallMs: 1_790_000_000_123.5,
+  regionHeartbeatMs: 10_000,
+}
 export const requests: { readonly [N in RpcName]: readonly Requests[N][] } = {
   RawGet: [{ context, key }, { context: noContext, key: emptyBytes }],
   RawPut: [{ context, key, value: bytes(256, 3), ttlSeconds: 0 }, { context, key, value: emptyBytes, ttlSeconds: 60 }],
@@ -107,14 +112,14 @@ export const requests: { readonly [N in RpcName]: readonly Requests[N][] } = {
   IsBootstrapped: [{}],
   Bootstrap: [{ store, region }, { store: bareStore, region: wholeRegion }],
   AllocId: [{ count: 1_000 }],
-  PutStore: [{ store }],
+  PutStore: [{ store, force: true }],
   GetStores: [{}],
-  StoreHeartbeat: [{ stats: { storeId: storeId(1), capacityBytes: 2 ** 50, availableBytes: 2 ** 49, usedBytes: 17, regionCount: 3,
-    leaderCount: 2, isBusy: true } }],
+  StoreHeartbeat: [{ stats }],
   RegionHeartbeat: [{ beats: [
     { region, leader: peer, term: 9, downPeers: [{ peer: learner, downSeconds: 61 }], pendingPeers: [learner, peer],
-      approximateBytes: 1, approximateKeys: 2 },
-    { region: wholeRegion, leader: peer, term: 9, downPeers: [], pendingPeers: [], approximateBytes: 0, approximateKeys: 0 }] }, { beats: [] }],
+      approximateBytes: 1, approximateKeys: 2, pendingProgress: 2 ** 40 },
+    { region: wholeRegion, leader: peer, term: 9, downPeers: [], pendingPeers: [], approximateBytes: 0, approximateKeys: 0,
+      pendingProgress: 0 }] }, { beats: [] }],
   AskSplit: [{ region, count: 2 }],
   ReportSplit: [{ regions: [region, wholeRegion] }],
   GetRegion: [{ key }],
@@ -123,6 +128,7 @@ export const requests: { readonly [N in RpcName]: readonly Requests[N][] } = {
   ScanRegions: [{ start: utf8('a'), end: emptyBytes, limit: 128 }],
   Tso: [{ count: 10 }],
   AddOperator: operators.map(operator => ({ operator })),
+  GetHealth: [{}],
   Ping: [{ sentAtMs: 1234.5678 }],
 }
 
@@ -153,15 +159,21 @@ export const responses: { readonly [N in RpcName]: readonly Responses[N][] } = {
   AllocId: [{ first: top }],
   PutStore: [{}],
   GetStores: [{ stores: [store, bareStore] }],
-  StoreHeartbeat: [{ stores: [] }],
+  StoreHeartbeat: [{ stores: [], fullStoreIds: [storeId(2)], lowStoreIds: [storeId(2), storeId(3)] }],
   RegionHeartbeat: [{ operators }],
   AskSplit: [{ ids: [{ regionId: regionId(9), peerIds: [peerId(10), peerId(top)] }, { regionId: regionId(1), peerIds: [] }] }],
   ReportSplit: [{}],
-  GetRegion: [{ route }, { route: undefined }],
-  GetPreviousRegion: [{ route: routes[1] }],
-  GetRegionById: [{ route }],
-  ScanRegions: [{ routes }, { routes: [] }],
+  GetRegion: [{ route, heardStoreId: storeId(2), heardMsAgo: 1_500 }, { route: undefined, heardStoreId: 0, heardMsAgo: 0 }],
+  GetPreviousRegion: [{ route: routes[1], heardStoreId: 0, heardMsAgo: 0 }],
+  GetRegionById: [{ route, heardStoreId: storeId(2), heardMsAgo: 0 }],
+  ScanRegions: [{ routes, heardStoreIds: [storeId(2), storeId(7)], heardMsAgo: [0, 41_000] },
+    { routes: [], heardStoreIds: [], heardMsAgo: [] }],
   Tso: [{ physicalMs: 1_790_000_000_123, logical: 262_143, count: 10 }],
   AddOperator: [{}],
+  GetHealth: [{
+    regions: 3, withoutLeader: 1, withMissingReplicas: 2, withPendingReplicas: 0, withDownReplicas: 1, withExtraReplicas: 0, learners: 1,
+    holes: 0, countedMsAgo: 120, problemCount: 101, problems: [{ kind: 'region-without-leader', subject: 4, text: 'region 4 …' }],
+    stores: [{ storeId: storeId(1), liveness: 'down', silentMs: 2e6, isLowSpace: true, clockAheadMs: -1_500.25, stats }],
+  }],
   Ping: [{ sentAtMs: 0 }],
 }

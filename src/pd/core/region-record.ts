@@ -33,27 +33,35 @@ export class RegionRecord {
     readonly approximateKeys: number,
     readonly pending: readonly PeerId[],
     readonly down: readonly DownPeer[],
+    readonly pendingProgress: number,
+    /** When its leader reported, on the monotonic clock of PD's leader. */
+    readonly heardAtMs: number,
   ) {}
 
-  static fromBeat(beat: RegionBeat): RegionRecord {
+  static fromBeat(beat: RegionBeat, nowMs = 0): RegionRecord {
     const { region } = beat
     const down = beat.downPeers.length === 0 ? nothingDown
       : beat.downPeers.map(entry => ({ peerId: entry.peer.peerId, downSeconds: entry.downSeconds }))
     const pending = beat.pendingPeers.length === 0 ? nobody : beat.pendingPeers.map(peer => peer.peerId)
     return new RegionRecord(region.regionId, keyText(region.startKey), keyText(region.endKey), region.epoch.confVer,
       region.epoch.version, packPeers(region), beat.leader.peerId, beat.term,
-      Math.round(beat.approximateBytes), Math.round(beat.approximateKeys), pending, down)
+      Math.round(beat.approximateBytes), Math.round(beat.approximateKeys), pending, down, beat.pendingProgress,
+      Math.round(nowMs))
   }
 
   /** A region that nobody's leader has reported yet. */
-  static fromRegion(region: Region, leaderId: PeerId): RegionRecord {
+  static fromRegion(region: Region, leaderId: PeerId, nowMs = 0): RegionRecord {
     return new RegionRecord(region.regionId, keyText(region.startKey), keyText(region.endKey), region.epoch.confVer,
-      region.epoch.version, packPeers(region), leaderId, 0, 0, 0, nobody, nothingDown)
+      region.epoch.version, packPeers(region), leaderId, 0, 0, 0, nobody, nothingDown, 0, Math.round(nowMs))
   }
 
   get peerCount(): number { return this.packedPeers.length / idsPerPeer }
   storeAt(index: number): StoreId { return this.packedPeers[index * idsPerPeer + 1] as StoreId }
   peerIdAt(index: number): PeerId { return this.packedPeers[index * idsPerPeer] as PeerId }
+  get hasLearner(): boolean {
+    for (let at = 2; at < this.packedPeers.length; at += idsPerPeer) if (this.packedPeers[at] === 1) return true
+    return false
+  }
   isLearnerAt(index: number): boolean { return this.packedPeers[index * idsPerPeer + 2] === 1 }
 
   peers(): PeerRef[] {

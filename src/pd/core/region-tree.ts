@@ -27,7 +27,7 @@ export class RegionTree {
   get size(): number { return this.#byId.size }
 
   /** A leader's heartbeat. `stale`: we know something newer, by epoch or, in the same epoch, by raft term. */
-  putBeat(beat: RegionBeat): PutResult {
+  putBeat(beat: RegionBeat, nowMs = 0): PutResult {
     const known = this.#byId.get(beat.region.regionId)
     const { confVer, version } = beat.region.epoch
     if (known !== undefined) {
@@ -35,15 +35,15 @@ export class RegionTree {
       const sameEpoch = version === known.version && confVer === known.confVer
       if (sameEpoch && beat.term < known.term) return 'stale'
     }
-    return this.#put(RegionRecord.fromBeat(beat), known)
+    return this.#put(RegionRecord.fromBeat(beat, nowMs), known)
   }
 
   /** A region as others tell of it, without a leader's word: a split's halves, or the first region. */
-  putRegion(region: Region, leaderId: PeerId): PutResult {
+  putRegion(region: Region, leaderId: PeerId, nowMs = 0): PutResult {
     const known = this.#byId.get(region.regionId)
     const { confVer, version } = region.epoch
     if (known !== undefined && (version <= known.version || confVer < known.confVer)) return 'stale'
-    return this.#put(RegionRecord.fromRegion(region, leaderId), known)
+    return this.#put(RegionRecord.fromRegion(region, leaderId, nowMs), known)
   }
 
   #put(record: RegionRecord, known: RegionRecord | undefined): PutResult {
@@ -121,6 +121,7 @@ export class RegionTree {
     const from = keyText(start)
     const to = keyText(end)
     const found: RegionRecord[] = []
+    if (to !== '' && to <= from) return found
     const first = this.#byStart.floor(from)
     if (first?.contains(from) === true && limit > 0) found.push(first)
     this.#byStart.walkAfter(from, record => {
@@ -144,4 +145,10 @@ export class RegionTree {
   }
 
   walk(visit: (record: RegionRecord) => boolean): void { this.#byStart.walk(visit) }
+
+  /** Visits what starts after `start`; undefined: from the first on. For walks that are cut into pieces. */
+  walkAfter(start: string | undefined, visit: (record: RegionRecord) => boolean): void {
+    if (start === undefined) this.#byStart.walk(visit)
+    else this.#byStart.walkAfter(start, visit)
+  }
 }

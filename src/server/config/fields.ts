@@ -4,7 +4,7 @@ import { parseBytes, parseDurationMs } from './units.js'
 export type Value = string | number | boolean | readonly string[] | Readonly<Record<string, string>>
 
 export type FieldKind =
-  | 'duration' | 'size' | 'integer' | 'boolean' | 'text' | 'choice' | 'address' | 'addresses' | 'urls' | 'labels' | 'list'
+  | 'duration' | 'size' | 'integer' | 'ratio' | 'boolean' | 'text' | 'choice' | 'address' | 'addresses' | 'urls' | 'labels' | 'list'
 
 /** One documented key. `key` is the outside name (TiKV's where the meaning is the same), with its table. */
 export interface Field {
@@ -65,6 +65,7 @@ export function parseField(field: Field, raw: unknown): Parsed {
     case 'duration': return bounded(field, raw, parseDurationMs, 'a duration such as "100ms", "10s" or "5m"')
     case 'size': return bounded(field, raw, parseBytes, 'a size such as "64KiB" or "96MiB"')
     case 'integer': return bounded(field, raw, wholeNumber, 'a whole number')
+    case 'ratio': return bounded(field, raw, fraction, 'a number such as 0.8')
     case 'boolean': return parseBoolean(raw)
     case 'choice': return typeof raw === 'string' && (field.choices ?? []).includes(raw)
       ? { value: raw }
@@ -85,6 +86,11 @@ export const show = (raw: unknown): string => raw === undefined ? 'nothing' : JS
 function wholeNumber(raw: unknown): number | undefined {
   if (typeof raw === 'number') return Number.isSafeInteger(raw) ? raw : undefined
   return typeof raw === 'string' && /^-?\d{1,15}$/.test(raw) ? Number(raw) : undefined
+}
+
+function fraction(raw: unknown): number | undefined {
+  if (typeof raw === 'number') return Number.isFinite(raw) ? raw : undefined
+  return typeof raw === 'string' && /^\d{1,6}(\.\d{1,6})?$/.test(raw) ? Number(raw) : undefined
 }
 
 function bounded(field: Field, raw: unknown, parse: (raw: unknown) => number | undefined, wanted: string): Parsed {

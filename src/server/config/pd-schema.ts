@@ -62,6 +62,18 @@ const stateFields: readonly Field[] = [
     doc: 'Replica changes under way at a time. 0: none, PD repairs nothing.',
   },
   {
+    key: 'schedule.max-pending-peer-count', kind: 'integer', default: initial.maxPendingPeers, min: 1, max: 10_000,
+    doc: 'Replicas that are made on one store at a time. More than it takes snapshots at a time only wait there.',
+  },
+  {
+    key: 'schedule.low-space-ratio', kind: 'ratio', default: initial.lowSpaceRatio, min: 0.01, max: 1,
+    doc: 'A store whose disk is fuller than this gets no more replicas; one with few regions and 8 GiB left still does.',
+  },
+  {
+    key: 'schedule.learner-timeout', kind: 'duration', default: initial.learnerTimeoutMs, min: second, max: 24 * 60 * minute,
+    doc: 'A new replica that gets no further for so long is taken away, and another store is tried.',
+  },
+  {
     key: 'schedule.patrol-region-interval', kind: 'duration', default: initial.patrolMs, min: 10, max: minute,
     doc: 'How often PD looks for lost stores and stale operators.',
   },
@@ -145,6 +157,8 @@ export function pdSettings(values: ConfigValues): PdSettings {
       tickMs, electionTicks: Math.round(values.number('election-interval') / tickMs), leaseMs: values.number('lease'),
       saveIntervalMs: values.number('tso-save-interval'), maxStoreDownMs: values.number('schedule.max-store-down-time'),
       replicaScheduleLimit: values.number('schedule.replica-schedule-limit'), patrolMs: values.number('schedule.patrol-region-interval'),
+      maxPendingPeers: values.number('schedule.max-pending-peer-count'), lowSpaceRatio: values.number('schedule.low-space-ratio'),
+      learnerTimeoutMs: values.number('schedule.learner-timeout'),
       maxReplicas: values.number('replication.max-replicas'), locationLabels: values.list('replication.location-labels'),
     },
   }

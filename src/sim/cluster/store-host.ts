@@ -110,6 +110,7 @@ export class StoreHost {
     const { storeId } = this.identity!
     const adapter = new StorePdAdapter({
       env, pd, beatMsMax: world.plan.store.regionHeartbeatMs * 2, onStores: stores => { directory.learn(stores) },
+      onShortOfSpace: (full, low) => { this.store?.onShortOfSpace(full, low) },
       onRefused: error => { world.fatal(node, env, error) },
     })
     parts.state.adapter = adapter

@@ -6,7 +6,7 @@ import type { BodyReader } from '../body-reader.js'
 import * as blocks from '../blocks.js'
 import * as raftBlock from '../raft-block.js'
 import type { Layout } from '../layout.js'
-import type { Empty, Hello, Member, Operator, PeerInfo, RaftEnvelope, RegionBeat, RequestContext, Requests, Responses, RpcName, SplitIds, StoreMeta, StoreStats } from '../messages.js'
+import type { Empty, Hello, Member, Operator, PeerInfo, RaftEnvelope, RegionBeat, RequestContext, Requests, Responses, RpcName, SplitIds, StoreMeta, StoreStats, StoreHealth, HealthProblem } from '../messages.js'
 import { flattenOperator, flattenServerError, restoreOperator, restoreServerError } from '../variants.js'
 import type { FrameWriter } from '../frame-writer.js'
 import * as layouts from './layouts.js'
@@ -650,7 +650,13 @@ export function writeStoreStats(w: FrameWriter, v: StoreStats): number {
   w.setU64(t + 28, v.usedBytes)
   w.setU64(t + 36, v.regionCount)
   w.setU64(t + 44, v.leaderCount)
-  w.setU8(t + 52, v.isBusy ? 1 : 0)
+  w.setU8(t + 84, v.isBusy ? 1 : 0)
+  w.setU32(t + 76, v.snapshotsReceiving)
+  w.setU32(t + 80, v.snapshotsSending)
+  w.setU8(t + 85, v.isDiskFull ? 1 : 0)
+  w.setU64(t + 52, v.reserveBytes)
+  w.setF64(t + 60, v.wallMs)
+  w.setU64(t + 68, v.regionHeartbeatMs)
   return t
 }
 
@@ -664,6 +670,12 @@ export function readStoreStats(r: BodyReader, t: number): StoreStats {
     regionCount: r.fieldU64(t, vt, 12) as never,
     leaderCount: r.fieldU64(t, vt, 14) as never,
     isBusy: r.fieldU8(t, vt, 16) !== 0,
+    snapshotsReceiving: r.fieldU32(t, vt, 18),
+    snapshotsSending: r.fieldU32(t, vt, 20),
+    isDiskFull: r.fieldU8(t, vt, 22) !== 0,
+    reserveBytes: r.fieldU64(t, vt, 24) as never,
+    wallMs: r.fieldF64(t, vt, 26),
+    regionHeartbeatMs: r.fieldU64(t, vt, 28) as never,
   }
 }
 
@@ -684,19 +696,20 @@ export function readDownPeer(r: BodyReader, t: number): RegionBeat['downPeers'][
 
 export function writeRegionBeat(w: FrameWriter, v: RegionBeat): number {
   const t = w.table(layouts.regionBeatLayout)
-  blocks.writeRegion(w, t + 52, v.region)
+  blocks.writeRegion(w, t + 60, v.region)
   writePeerRef(w, t + 4, v.leader)
   w.setU64(t + 28, v.term)
   {
-    const list = w.offsetVector(t + 56, v.downPeers.length)
+    const list = w.offsetVector(t + 64, v.downPeers.length)
     for (let i = 0; i < v.downPeers.length; i++) w.link(list + i * 4, writeDownPeer(w, v.downPeers[i]!))
   }
   {
-    const list = w.inlineVector(t + 60, v.pendingPeers.length, 24)
+    const list = w.inlineVector(t + 68, v.pendingPeers.length, 24)
     for (let i = 0; i < v.pendingPeers.length; i++) writePeerRef(w, list + i * 24, v.pendingPeers[i]!)
   }
   w.setU64(t + 36, v.approximateBytes)
   w.setU64(t + 44, v.approximateKeys)
+  w.setU64(t + 52, v.pendingProgress)
   return t
 }
 
@@ -710,6 +723,7 @@ export function readRegionBeat(r: BodyReader, t: number): RegionBeat {
     pendingPeers: r.structs(t, vt, 12, 24, readPeerRef),
     approximateBytes: r.fieldU64(t, vt, 14) as never,
     approximateKeys: r.fieldU64(t, vt, 16) as never,
+    pendingProgress: r.fieldU64(t, vt, 18) as never,
   }
 }
 
@@ -719,6 +733,7 @@ export interface FlatOperator {
   readonly epoch: Epoch | undefined
   readonly peer: PeerRef | undefined
   readonly keys: readonly Uint8Array[] | undefined
+  readonly isForced: boolean
 }
 
 export function writeOperator(w: FrameWriter, union: Operator): number {
@@ -733,6 +748,7 @@ export function writeOperator(w: FrameWriter, union: Operator): number {
   else writePeerRef(w, t + 28, v.peer)
   if (v.keys === undefined) w.absent(t, 12)
   else blocks.writeKeys(w, t + 52, v.keys)
+  w.setU8(t + 57, v.isForced ? 1 : 0)
   return t
 }
 
@@ -744,6 +760,7 @@ export function readOperator(r: BodyReader, t: number): Operator {
     epoch: r.structOrNone(t, vt, 8, readEpoch),
     peer: r.structOrNone(t, vt, 10, readPeerRef),
     keys: blocks.readKeys(r, r.target(t, vt, 12)),
+    isForced: r.fieldU8(t, vt, 14) !== 0,
   }
   return restoreOperator(flat)
 }
@@ -862,6 +879,7 @@ export function readAllocIdResponse(r: BodyReader, t: number): Responses['AllocI
 export function writePutStoreRequest(w: FrameWriter, v: Requests['PutStore']): number {
   const t = w.table(layouts.putStoreRequestLayout)
   w.link(t + 4, writeStoreMeta(w, v.store))
+  w.setU8(t + 8, v.force ? 1 : 0)
   return t
 }
 
@@ -869,6 +887,7 @@ export function readPutStoreRequest(r: BodyReader, t: number): Requests['PutStor
   const vt = r.vtable(t)
   return {
     store: readStoreMeta(r, r.target(t, vt, 4)),
+    force: r.fieldU8(t, vt, 6) !== 0,
   }
 }
 
@@ -886,6 +905,27 @@ export function readStoresResponse(r: BodyReader, t: number): Responses['GetStor
   const vt = r.vtable(t)
   return {
     stores: r.tables(t, vt, 6, readStoreMeta),
+  }
+}
+
+export function writeStoreHeartbeatResponse(w: FrameWriter, v: Responses['StoreHeartbeat']): number {
+  const t = w.table(layouts.storeHeartbeatResponseLayout)
+  w.absent(t, 4)
+  {
+    const list = w.offsetVector(t + 8, v.stores.length)
+    for (let i = 0; i < v.stores.length; i++) w.link(list + i * 4, writeStoreMeta(w, v.stores[i]!))
+  }
+  w.u64s(t + 12, v.fullStoreIds)
+  w.u64s(t + 16, v.lowStoreIds)
+  return t
+}
+
+export function readStoreHeartbeatResponse(r: BodyReader, t: number): Responses['StoreHeartbeat'] {
+  const vt = r.vtable(t)
+  return {
+    stores: r.tables(t, vt, 6, readStoreMeta),
+    fullStoreIds: r.u64s(t, vt, 8) as never,
+    lowStoreIds: r.u64s(t, vt, 10) as never,
   }
 }
 
@@ -1010,7 +1050,9 @@ export function writeRouteResponse(w: FrameWriter, v: Responses['GetRegion']): n
   const t = w.table(layouts.routeResponseLayout)
   w.absent(t, 4)
   if (v.route === undefined) w.absent(t, 6)
-  else blocks.writeRoute(w, t + 8, v.route)
+  else blocks.writeRoute(w, t + 24, v.route)
+  w.setU64(t + 4, v.heardStoreId)
+  w.setU64(t + 12, v.heardMsAgo)
   return t
 }
 
@@ -1018,6 +1060,8 @@ export function readRouteResponse(r: BodyReader, t: number): Responses['GetRegio
   const vt = r.vtable(t)
   return {
     route: blocks.readRoute(r, r.target(t, vt, 6)),
+    heardStoreId: r.fieldU64(t, vt, 8) as never,
+    heardMsAgo: r.fieldU64(t, vt, 10) as never,
   }
 }
 
@@ -1042,6 +1086,8 @@ export function writeScanRegionsResponse(w: FrameWriter, v: Responses['ScanRegio
   const t = w.table(layouts.scanRegionsResponseLayout)
   w.absent(t, 4)
   blocks.writeRoutes(w, t + 8, v.routes)
+  w.u64s(t + 12, v.heardStoreIds)
+  w.u64s(t + 16, v.heardMsAgo)
   return t
 }
 
@@ -1049,6 +1095,8 @@ export function readScanRegionsResponse(r: BodyReader, t: number): Responses['Sc
   const vt = r.vtable(t)
   return {
     routes: blocks.readRoutes(r, r.target(t, vt, 6))!,
+    heardStoreIds: r.u64s(t, vt, 8) as never,
+    heardMsAgo: r.u64s(t, vt, 10) as never,
   }
 }
 
@@ -1093,6 +1141,88 @@ export function readAddOperatorRequest(r: BodyReader, t: number): Requests['AddO
   const vt = r.vtable(t)
   return {
     operator: readOperator(r, r.target(t, vt, 4)),
+  }
+}
+
+export function writeStoreHealth(w: FrameWriter, v: StoreHealth): number {
+  const t = w.table(layouts.storeHealthLayout)
+  w.setU64(t + 4, v.storeId)
+  w.string(t + 28, v.liveness)
+  w.setU64(t + 12, v.silentMs)
+  w.setU8(t + 36, v.isLowSpace ? 1 : 0)
+  w.setF64(t + 20, v.clockAheadMs)
+  w.link(t + 32, writeStoreStats(w, v.stats))
+  return t
+}
+
+export function readStoreHealth(r: BodyReader, t: number): StoreHealth {
+  const vt = r.vtable(t)
+  return {
+    storeId: r.fieldU64(t, vt, 4) as never,
+    liveness: r.string(t, vt, 6),
+    silentMs: r.fieldU64(t, vt, 8) as never,
+    isLowSpace: r.fieldU8(t, vt, 10) !== 0,
+    clockAheadMs: r.fieldF64(t, vt, 12),
+    stats: readStoreStats(r, r.target(t, vt, 14)),
+  }
+}
+
+export function writeHealthProblem(w: FrameWriter, v: HealthProblem): number {
+  const t = w.table(layouts.healthProblemLayout)
+  w.string(t + 12, v.kind)
+  w.setU64(t + 4, v.subject)
+  w.string(t + 16, v.text)
+  return t
+}
+
+export function readHealthProblem(r: BodyReader, t: number): HealthProblem {
+  const vt = r.vtable(t)
+  return {
+    kind: r.string(t, vt, 4),
+    subject: r.fieldU64(t, vt, 6) as never,
+    text: r.string(t, vt, 8),
+  }
+}
+
+export function writeHealthResponse(w: FrameWriter, v: Responses['GetHealth']): number {
+  const t = w.table(layouts.healthResponseLayout)
+  w.absent(t, 4)
+  w.setU64(t + 4, v.regions)
+  w.setU64(t + 12, v.withoutLeader)
+  w.setU64(t + 20, v.withMissingReplicas)
+  w.setU64(t + 28, v.withPendingReplicas)
+  w.setU64(t + 36, v.withDownReplicas)
+  w.setU64(t + 44, v.withExtraReplicas)
+  w.setU64(t + 52, v.learners)
+  w.setU64(t + 60, v.holes)
+  w.setU64(t + 68, v.countedMsAgo)
+  {
+    const list = w.offsetVector(t + 88, v.stores.length)
+    for (let i = 0; i < v.stores.length; i++) w.link(list + i * 4, writeStoreHealth(w, v.stores[i]!))
+  }
+  {
+    const list = w.offsetVector(t + 92, v.problems.length)
+    for (let i = 0; i < v.problems.length; i++) w.link(list + i * 4, writeHealthProblem(w, v.problems[i]!))
+  }
+  w.setU64(t + 76, v.problemCount)
+  return t
+}
+
+export function readHealthResponse(r: BodyReader, t: number): Responses['GetHealth'] {
+  const vt = r.vtable(t)
+  return {
+    regions: r.fieldU64(t, vt, 6) as never,
+    withoutLeader: r.fieldU64(t, vt, 8) as never,
+    withMissingReplicas: r.fieldU64(t, vt, 10) as never,
+    withPendingReplicas: r.fieldU64(t, vt, 12) as never,
+    withDownReplicas: r.fieldU64(t, vt, 14) as never,
+    withExtraReplicas: r.fieldU64(t, vt, 16) as never,
+    learners: r.fieldU64(t, vt, 18) as never,
+    holes: r.fieldU64(t, vt, 20) as never,
+    countedMsAgo: r.fieldU64(t, vt, 22) as never,
+    stores: r.tables(t, vt, 24, readStoreHealth),
+    problems: r.tables(t, vt, 26, readHealthProblem),
+    problemCount: r.fieldU64(t, vt, 28) as never,
   }
 }
 
@@ -1311,9 +1441,9 @@ export const rpcCodecs: { readonly [N in RpcName]: RpcCodec<N> } = {
   },
   StoreHeartbeat: {
     name: 'StoreHeartbeat', kind: 70,
-    requestLayout: layouts.storeHeartbeatRequestLayout, responseLayout: layouts.storesResponseLayout,
+    requestLayout: layouts.storeHeartbeatRequestLayout, responseLayout: layouts.storeHeartbeatResponseLayout,
     writeRequest: writeStoreHeartbeatRequest, readRequest: readStoreHeartbeatRequest,
-    writeResponse: writeStoresResponse, readResponse: readStoresResponse,
+    writeResponse: writeStoreHeartbeatResponse, readResponse: readStoreHeartbeatResponse,
   },
   RegionHeartbeat: {
     name: 'RegionHeartbeat', kind: 71,
@@ -1368,6 +1498,12 @@ export const rpcCodecs: { readonly [N in RpcName]: RpcCodec<N> } = {
     requestLayout: layouts.addOperatorRequestLayout, responseLayout: layouts.emptyResponseLayout,
     writeRequest: writeAddOperatorRequest, readRequest: readAddOperatorRequest,
     writeResponse: writeEmptyResponse, readResponse: readEmptyResponse,
+  },
+  GetHealth: {
+    name: 'GetHealth', kind: 80,
+    requestLayout: layouts.emptyLayout, responseLayout: layouts.healthResponseLayout,
+    writeRequest: writeEmpty, readRequest: readEmpty,
+    writeResponse: writeHealthResponse, readResponse: readHealthResponse,
   },
   Ping: {
     name: 'Ping', kind: 96,

@@ -377,7 +377,7 @@ export const storeMetaLayout: Layout = {
 }
 
 export const storeStatsLayout: Layout = {
-  name: 'StoreStats', isResponse: false, tableBytes: 56, vtable: [18, 56, 4, 12, 20, 28, 36, 44, 52],
+  name: 'StoreStats', isResponse: false, tableBytes: 88, vtable: [30, 88, 4, 12, 20, 28, 36, 44, 84, 76, 80, 85, 52, 60, 68],
   fields: [
     { path: 'storeId', slot: 4, bytes: 8, kind: FieldKind.U64, required: false, names: undefined, struct: undefined, table: undefined },
     { path: 'capacityBytes', slot: 6, bytes: 8, kind: FieldKind.U64, required: false, names: undefined, struct: undefined, table: undefined },
@@ -386,6 +386,12 @@ export const storeStatsLayout: Layout = {
     { path: 'regionCount', slot: 12, bytes: 8, kind: FieldKind.U64, required: false, names: undefined, struct: undefined, table: undefined },
     { path: 'leaderCount', slot: 14, bytes: 8, kind: FieldKind.U64, required: false, names: undefined, struct: undefined, table: undefined },
     { path: 'isBusy', slot: 16, bytes: 1, kind: FieldKind.Bool, required: false, names: undefined, struct: undefined, table: undefined },
+    { path: 'snapshotsReceiving', slot: 18, bytes: 4, kind: FieldKind.U32, required: false, names: undefined, struct: undefined, table: undefined },
+    { path: 'snapshotsSending', slot: 20, bytes: 4, kind: FieldKind.U32, required: false, names: undefined, struct: undefined, table: undefined },
+    { path: 'isDiskFull', slot: 22, bytes: 1, kind: FieldKind.Bool, required: false, names: undefined, struct: undefined, table: undefined },
+    { path: 'reserveBytes', slot: 24, bytes: 8, kind: FieldKind.U64, required: false, names: undefined, struct: undefined, table: undefined },
+    { path: 'wallMs', slot: 26, bytes: 8, kind: FieldKind.F64, required: false, names: undefined, struct: undefined, table: undefined },
+    { path: 'regionHeartbeatMs', slot: 28, bytes: 8, kind: FieldKind.U64, required: false, names: undefined, struct: undefined, table: undefined },
   ],
 }
 
@@ -398,7 +404,7 @@ export const downPeerLayout: Layout = {
 }
 
 export const regionBeatLayout: Layout = {
-  name: 'RegionBeat', isResponse: false, tableBytes: 64, vtable: [18, 64, 52, 4, 28, 56, 60, 36, 44],
+  name: 'RegionBeat', isResponse: false, tableBytes: 72, vtable: [20, 72, 60, 4, 28, 64, 68, 36, 44, 52],
   fields: [
     { path: 'region', slot: 4, bytes: 4, kind: FieldKind.Bytes, required: true, names: undefined, struct: undefined, table: undefined },
     { path: 'leader', slot: 6, bytes: 24, kind: FieldKind.Struct, required: true, names: undefined, struct: peerRefStruct, table: undefined },
@@ -407,17 +413,19 @@ export const regionBeatLayout: Layout = {
     { path: 'pendingPeers', slot: 12, bytes: 4, kind: FieldKind.Structs, required: false, names: undefined, struct: peerRefStruct, table: undefined },
     { path: 'approximateBytes', slot: 14, bytes: 8, kind: FieldKind.U64, required: false, names: undefined, struct: undefined, table: undefined },
     { path: 'approximateKeys', slot: 16, bytes: 8, kind: FieldKind.U64, required: false, names: undefined, struct: undefined, table: undefined },
+    { path: 'pendingProgress', slot: 18, bytes: 8, kind: FieldKind.U64, required: false, names: undefined, struct: undefined, table: undefined },
   ],
 }
 
 export const operatorLayout: Layout = {
-  name: 'Operator', isResponse: false, tableBytes: 60, vtable: [14, 60, 56, 4, 12, 28, 52],
+  name: 'Operator', isResponse: false, tableBytes: 60, vtable: [16, 60, 56, 4, 12, 28, 52, 57],
   fields: [
     { path: 'kind', slot: 4, bytes: 1, kind: FieldKind.Name, required: false, names: operatorKindNames, struct: undefined, table: undefined },
     { path: 'regionId', slot: 6, bytes: 8, kind: FieldKind.U64, required: false, names: undefined, struct: undefined, table: undefined },
     { path: 'epoch', slot: 8, bytes: 16, kind: FieldKind.Struct, required: false, names: undefined, struct: epochStruct, table: undefined },
     { path: 'peer', slot: 10, bytes: 24, kind: FieldKind.Struct, required: false, names: undefined, struct: peerRefStruct, table: undefined },
     { path: 'keys', slot: 12, bytes: 4, kind: FieldKind.Bytes, required: false, names: undefined, struct: undefined, table: undefined },
+    { path: 'isForced', slot: 14, bytes: 1, kind: FieldKind.Bool, required: false, names: undefined, struct: undefined, table: undefined },
   ],
 }
 
@@ -481,9 +489,10 @@ export const allocIdResponseLayout: Layout = {
 }
 
 export const putStoreRequestLayout: Layout = {
-  name: 'PutStoreRequest', isResponse: false, tableBytes: 8, vtable: [6, 8, 4],
+  name: 'PutStoreRequest', isResponse: false, tableBytes: 12, vtable: [8, 12, 4, 8],
   fields: [
     { path: 'store', slot: 4, bytes: 4, kind: FieldKind.Table, required: true, names: undefined, struct: undefined, table: () => storeMetaLayout },
+    { path: 'force', slot: 6, bytes: 1, kind: FieldKind.Bool, required: false, names: undefined, struct: undefined, table: undefined },
   ],
 }
 
@@ -492,6 +501,16 @@ export const storesResponseLayout: Layout = {
   fields: [
     { path: 'error', slot: 4, bytes: 4, kind: FieldKind.Table, required: false, names: undefined, struct: undefined, table: () => serverErrorLayout },
     { path: 'stores', slot: 6, bytes: 4, kind: FieldKind.Tables, required: false, names: undefined, struct: undefined, table: () => storeMetaLayout },
+  ],
+}
+
+export const storeHeartbeatResponseLayout: Layout = {
+  name: 'StoreHeartbeatResponse', isResponse: true, tableBytes: 20, vtable: [12, 20, 4, 8, 12, 16],
+  fields: [
+    { path: 'error', slot: 4, bytes: 4, kind: FieldKind.Table, required: false, names: undefined, struct: undefined, table: () => serverErrorLayout },
+    { path: 'stores', slot: 6, bytes: 4, kind: FieldKind.Tables, required: false, names: undefined, struct: undefined, table: () => storeMetaLayout },
+    { path: 'fullStoreIds', slot: 8, bytes: 4, kind: FieldKind.U64s, required: false, names: undefined, struct: undefined, table: undefined },
+    { path: 'lowStoreIds', slot: 10, bytes: 4, kind: FieldKind.U64s, required: false, names: undefined, struct: undefined, table: undefined },
   ],
 }
 
@@ -555,10 +574,12 @@ export const regionIdRequestLayout: Layout = {
 }
 
 export const routeResponseLayout: Layout = {
-  name: 'RouteResponse', isResponse: true, tableBytes: 12, vtable: [8, 12, 4, 8],
+  name: 'RouteResponse', isResponse: true, tableBytes: 28, vtable: [12, 28, 20, 24, 4, 12],
   fields: [
     { path: 'error', slot: 4, bytes: 4, kind: FieldKind.Table, required: false, names: undefined, struct: undefined, table: () => serverErrorLayout },
     { path: 'route', slot: 6, bytes: 4, kind: FieldKind.Bytes, required: false, names: undefined, struct: undefined, table: undefined },
+    { path: 'heardStoreId', slot: 8, bytes: 8, kind: FieldKind.U64, required: false, names: undefined, struct: undefined, table: undefined },
+    { path: 'heardMsAgo', slot: 10, bytes: 8, kind: FieldKind.U64, required: false, names: undefined, struct: undefined, table: undefined },
   ],
 }
 
@@ -572,10 +593,12 @@ export const scanRegionsRequestLayout: Layout = {
 }
 
 export const scanRegionsResponseLayout: Layout = {
-  name: 'ScanRegionsResponse', isResponse: true, tableBytes: 12, vtable: [8, 12, 4, 8],
+  name: 'ScanRegionsResponse', isResponse: true, tableBytes: 20, vtable: [12, 20, 4, 8, 12, 16],
   fields: [
     { path: 'error', slot: 4, bytes: 4, kind: FieldKind.Table, required: false, names: undefined, struct: undefined, table: () => serverErrorLayout },
     { path: 'routes', slot: 6, bytes: 4, kind: FieldKind.Bytes, required: true, names: undefined, struct: undefined, table: undefined },
+    { path: 'heardStoreIds', slot: 8, bytes: 4, kind: FieldKind.U64s, required: false, names: undefined, struct: undefined, table: undefined },
+    { path: 'heardMsAgo', slot: 10, bytes: 4, kind: FieldKind.U64s, required: false, names: undefined, struct: undefined, table: undefined },
   ],
 }
 
@@ -600,6 +623,46 @@ export const addOperatorRequestLayout: Layout = {
   name: 'AddOperatorRequest', isResponse: false, tableBytes: 8, vtable: [6, 8, 4],
   fields: [
     { path: 'operator', slot: 4, bytes: 4, kind: FieldKind.Table, required: true, names: undefined, struct: undefined, table: () => operatorLayout },
+  ],
+}
+
+export const storeHealthLayout: Layout = {
+  name: 'StoreHealth', isResponse: false, tableBytes: 40, vtable: [16, 40, 4, 28, 12, 36, 20, 32],
+  fields: [
+    { path: 'storeId', slot: 4, bytes: 8, kind: FieldKind.U64, required: false, names: undefined, struct: undefined, table: undefined },
+    { path: 'liveness', slot: 6, bytes: 4, kind: FieldKind.String, required: true, names: undefined, struct: undefined, table: undefined },
+    { path: 'silentMs', slot: 8, bytes: 8, kind: FieldKind.U64, required: false, names: undefined, struct: undefined, table: undefined },
+    { path: 'isLowSpace', slot: 10, bytes: 1, kind: FieldKind.Bool, required: false, names: undefined, struct: undefined, table: undefined },
+    { path: 'clockAheadMs', slot: 12, bytes: 8, kind: FieldKind.F64, required: false, names: undefined, struct: undefined, table: undefined },
+    { path: 'stats', slot: 14, bytes: 4, kind: FieldKind.Table, required: true, names: undefined, struct: undefined, table: () => storeStatsLayout },
+  ],
+}
+
+export const healthProblemLayout: Layout = {
+  name: 'HealthProblem', isResponse: false, tableBytes: 20, vtable: [10, 20, 12, 4, 16],
+  fields: [
+    { path: 'kind', slot: 4, bytes: 4, kind: FieldKind.String, required: true, names: undefined, struct: undefined, table: undefined },
+    { path: 'subject', slot: 6, bytes: 8, kind: FieldKind.U64, required: false, names: undefined, struct: undefined, table: undefined },
+    { path: 'text', slot: 8, bytes: 4, kind: FieldKind.String, required: true, names: undefined, struct: undefined, table: undefined },
+  ],
+}
+
+export const healthResponseLayout: Layout = {
+  name: 'HealthResponse', isResponse: true, tableBytes: 96, vtable: [30, 96, 84, 4, 12, 20, 28, 36, 44, 52, 60, 68, 88, 92, 76],
+  fields: [
+    { path: 'error', slot: 4, bytes: 4, kind: FieldKind.Table, required: false, names: undefined, struct: undefined, table: () => serverErrorLayout },
+    { path: 'regions', slot: 6, bytes: 8, kind: FieldKind.U64, required: false, names: undefined, struct: undefined, table: undefined },
+    { path: 'withoutLeader', slot: 8, bytes: 8, kind: FieldKind.U64, required: false, names: undefined, struct: undefined, table: undefined },
+    { path: 'withMissingReplicas', slot: 10, bytes: 8, kind: FieldKind.U64, required: false, names: undefined, struct: undefined, table: undefined },
+    { path: 'withPendingReplicas', slot: 12, bytes: 8, kind: FieldKind.U64, required: false, names: undefined, struct: undefined, table: undefined },
+    { path: 'withDownReplicas', slot: 14, bytes: 8, kind: FieldKind.U64, required: false, names: undefined, struct: undefined, table: undefined },
+    { path: 'withExtraReplicas', slot: 16, bytes: 8, kind: FieldKind.U64, required: false, names: undefined, struct: undefined, table: undefined },
+    { path: 'learners', slot: 18, bytes: 8, kind: FieldKind.U64, required: false, names: undefined, struct: undefined, table: undefined },
+    { path: 'holes', slot: 20, bytes: 8, kind: FieldKind.U64, required: false, names: undefined, struct: undefined, table: undefined },
+    { path: 'countedMsAgo', slot: 22, bytes: 8, kind: FieldKind.U64, required: false, names: undefined, struct: undefined, table: undefined },
+    { path: 'stores', slot: 24, bytes: 4, kind: FieldKind.Tables, required: false, names: undefined, struct: undefined, table: () => storeHealthLayout },
+    { path: 'problems', slot: 26, bytes: 4, kind: FieldKind.Tables, required: false, names: undefined, struct: undefined, table: () => healthProblemLayout },
+    { path: 'problemCount', slot: 28, bytes: 8, kind: FieldKind.U64, required: false, names: undefined, struct: undefined, table: undefined },
   ],
 }
 

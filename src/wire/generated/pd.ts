@@ -276,8 +276,38 @@ isBusy():boolean {
   return offset ? !!this.bb!.readInt8(this.bb_pos + offset) : false;
 }
 
+snapshotsReceiving():number {
+  const offset = this.bb!.__offset(this.bb_pos, 18);
+  return offset ? this.bb!.readUint32(this.bb_pos + offset) : 0;
+}
+
+snapshotsSending():number {
+  const offset = this.bb!.__offset(this.bb_pos, 20);
+  return offset ? this.bb!.readUint32(this.bb_pos + offset) : 0;
+}
+
+isDiskFull():boolean {
+  const offset = this.bb!.__offset(this.bb_pos, 22);
+  return offset ? !!this.bb!.readInt8(this.bb_pos + offset) : false;
+}
+
+reserveBytes():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 24);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
+wallMs():number {
+  const offset = this.bb!.__offset(this.bb_pos, 26);
+  return offset ? this.bb!.readFloat64(this.bb_pos + offset) : 0.0;
+}
+
+regionHeartbeatMs():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 28);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
 static startStoreStats(builder:flatbuffers.Builder) {
-  builder.startObject(7);
+  builder.startObject(13);
 }
 
 static addStoreId(builder:flatbuffers.Builder, storeId:bigint) {
@@ -308,12 +338,36 @@ static addIsBusy(builder:flatbuffers.Builder, isBusy:boolean) {
   builder.addFieldInt8(6, +isBusy, +false);
 }
 
+static addSnapshotsReceiving(builder:flatbuffers.Builder, snapshotsReceiving:number) {
+  builder.addFieldInt32(7, snapshotsReceiving, 0);
+}
+
+static addSnapshotsSending(builder:flatbuffers.Builder, snapshotsSending:number) {
+  builder.addFieldInt32(8, snapshotsSending, 0);
+}
+
+static addIsDiskFull(builder:flatbuffers.Builder, isDiskFull:boolean) {
+  builder.addFieldInt8(9, +isDiskFull, +false);
+}
+
+static addReserveBytes(builder:flatbuffers.Builder, reserveBytes:bigint) {
+  builder.addFieldInt64(10, reserveBytes, BigInt('0'));
+}
+
+static addWallMs(builder:flatbuffers.Builder, wallMs:number) {
+  builder.addFieldFloat64(11, wallMs, 0.0);
+}
+
+static addRegionHeartbeatMs(builder:flatbuffers.Builder, regionHeartbeatMs:bigint) {
+  builder.addFieldInt64(12, regionHeartbeatMs, BigInt('0'));
+}
+
 static endStoreStats(builder:flatbuffers.Builder):flatbuffers.Offset {
   const offset = builder.endObject();
   return offset;
 }
 
-static createStoreStats(builder:flatbuffers.Builder, storeId:bigint, capacityBytes:bigint, availableBytes:bigint, usedBytes:bigint, regionCount:bigint, leaderCount:bigint, isBusy:boolean):flatbuffers.Offset {
+static createStoreStats(builder:flatbuffers.Builder, storeId:bigint, capacityBytes:bigint, availableBytes:bigint, usedBytes:bigint, regionCount:bigint, leaderCount:bigint, isBusy:boolean, snapshotsReceiving:number, snapshotsSending:number, isDiskFull:boolean, reserveBytes:bigint, wallMs:number, regionHeartbeatMs:bigint):flatbuffers.Offset {
   StoreStats.startStoreStats(builder);
   StoreStats.addStoreId(builder, storeId);
   StoreStats.addCapacityBytes(builder, capacityBytes);
@@ -322,6 +376,12 @@ static createStoreStats(builder:flatbuffers.Builder, storeId:bigint, capacityByt
   StoreStats.addRegionCount(builder, regionCount);
   StoreStats.addLeaderCount(builder, leaderCount);
   StoreStats.addIsBusy(builder, isBusy);
+  StoreStats.addSnapshotsReceiving(builder, snapshotsReceiving);
+  StoreStats.addSnapshotsSending(builder, snapshotsSending);
+  StoreStats.addIsDiskFull(builder, isDiskFull);
+  StoreStats.addReserveBytes(builder, reserveBytes);
+  StoreStats.addWallMs(builder, wallMs);
+  StoreStats.addRegionHeartbeatMs(builder, regionHeartbeatMs);
   return StoreStats.endStoreStats(builder);
 }
 
@@ -468,8 +528,13 @@ approximateKeys():bigint {
   return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
 }
 
+pendingProgress():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 18);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
 static startRegionBeat(builder:flatbuffers.Builder) {
-  builder.startObject(7);
+  builder.startObject(8);
 }
 
 static addRegion(builder:flatbuffers.Builder, regionOffset:flatbuffers.Offset) {
@@ -526,6 +591,10 @@ static addApproximateBytes(builder:flatbuffers.Builder, approximateBytes:bigint)
 
 static addApproximateKeys(builder:flatbuffers.Builder, approximateKeys:bigint) {
   builder.addFieldInt64(6, approximateKeys, BigInt('0'));
+}
+
+static addPendingProgress(builder:flatbuffers.Builder, pendingProgress:bigint) {
+  builder.addFieldInt64(7, pendingProgress, BigInt('0'));
 }
 
 static endRegionBeat(builder:flatbuffers.Builder):flatbuffers.Offset {
@@ -596,8 +665,13 @@ keysArray():Uint8Array|null {
   return offset ? new Uint8Array(this.bb!.bytes().buffer, this.bb!.bytes().byteOffset + this.bb!.__vector(this.bb_pos + offset), this.bb!.__vector_len(this.bb_pos + offset)) : null;
 }
 
+isForced():boolean {
+  const offset = this.bb!.__offset(this.bb_pos, 14);
+  return offset ? !!this.bb!.readInt8(this.bb_pos + offset) : false;
+}
+
 static startOperator(builder:flatbuffers.Builder) {
-  builder.startObject(5);
+  builder.startObject(6);
 }
 
 static addKind(builder:flatbuffers.Builder, kind:OperatorKind) {
@@ -630,6 +704,10 @@ static createKeysVector(builder:flatbuffers.Builder, data:number[]|Uint8Array):f
 
 static startKeysVector(builder:flatbuffers.Builder, numElems:number) {
   builder.startVector(1, numElems, 1);
+}
+
+static addIsForced(builder:flatbuffers.Builder, isForced:boolean) {
+  builder.addFieldInt8(5, +isForced, +false);
 }
 
 static endOperator(builder:flatbuffers.Builder):flatbuffers.Offset {
@@ -1225,12 +1303,21 @@ store(obj?:StoreMeta):StoreMeta|null {
   return offset ? (obj || new StoreMeta()).__init(this.bb!.__indirect(this.bb_pos + offset), this.bb!) : null;
 }
 
+force():boolean {
+  const offset = this.bb!.__offset(this.bb_pos, 6);
+  return offset ? !!this.bb!.readInt8(this.bb_pos + offset) : false;
+}
+
 static startPutStoreRequest(builder:flatbuffers.Builder) {
-  builder.startObject(1);
+  builder.startObject(2);
 }
 
 static addStore(builder:flatbuffers.Builder, storeOffset:flatbuffers.Offset) {
   builder.addFieldOffset(0, storeOffset, 0);
+}
+
+static addForce(builder:flatbuffers.Builder, force:boolean) {
+  builder.addFieldInt8(1, +force, +false);
 }
 
 static endPutStoreRequest(builder:flatbuffers.Builder):flatbuffers.Offset {
@@ -1239,9 +1326,10 @@ static endPutStoreRequest(builder:flatbuffers.Builder):flatbuffers.Offset {
   return offset;
 }
 
-static createPutStoreRequest(builder:flatbuffers.Builder, storeOffset:flatbuffers.Offset):flatbuffers.Offset {
+static createPutStoreRequest(builder:flatbuffers.Builder, storeOffset:flatbuffers.Offset, force:boolean):flatbuffers.Offset {
   PutStoreRequest.startPutStoreRequest(builder);
   PutStoreRequest.addStore(builder, storeOffset);
+  PutStoreRequest.addForce(builder, force);
   return PutStoreRequest.endPutStoreRequest(builder);
 }
 
@@ -1329,6 +1417,138 @@ serialize():Uint8Array {
 
 static deserialize(buffer: Uint8Array):StoresResponse {
   return StoresResponse.getRootAsStoresResponse(new flatbuffers.ByteBuffer(buffer))
+}
+}
+
+export class StoreHeartbeatResponse {
+  bb: flatbuffers.ByteBuffer|null = null;
+  bb_pos = 0;
+  __init(i:number, bb:flatbuffers.ByteBuffer):StoreHeartbeatResponse {
+  this.bb_pos = i;
+  this.bb = bb;
+  return this;
+}
+
+static getRootAsStoreHeartbeatResponse(bb:flatbuffers.ByteBuffer, obj?:StoreHeartbeatResponse):StoreHeartbeatResponse {
+  return (obj || new StoreHeartbeatResponse()).__init(bb.readInt32(bb.position()) + bb.position(), bb);
+}
+
+static getSizePrefixedRootAsStoreHeartbeatResponse(bb:flatbuffers.ByteBuffer, obj?:StoreHeartbeatResponse):StoreHeartbeatResponse {
+  bb.setPosition(bb.position() + flatbuffers.SIZE_PREFIX_LENGTH);
+  return (obj || new StoreHeartbeatResponse()).__init(bb.readInt32(bb.position()) + bb.position(), bb);
+}
+
+error(obj?:ServerError):ServerError|null {
+  const offset = this.bb!.__offset(this.bb_pos, 4);
+  return offset ? (obj || new ServerError()).__init(this.bb!.__indirect(this.bb_pos + offset), this.bb!) : null;
+}
+
+stores(index: number, obj?:StoreMeta):StoreMeta|null {
+  const offset = this.bb!.__offset(this.bb_pos, 6);
+  return offset ? (obj || new StoreMeta()).__init(this.bb!.__indirect(this.bb!.__vector(this.bb_pos + offset) + index * 4), this.bb!) : null;
+}
+
+storesLength():number {
+  const offset = this.bb!.__offset(this.bb_pos, 6);
+  return offset ? this.bb!.__vector_len(this.bb_pos + offset) : 0;
+}
+
+fullStoreIds(index: number):bigint|null {
+  const offset = this.bb!.__offset(this.bb_pos, 8);
+  return offset ? this.bb!.readUint64(this.bb!.__vector(this.bb_pos + offset) + index * 8) : BigInt(0);
+}
+
+fullStoreIdsLength():number {
+  const offset = this.bb!.__offset(this.bb_pos, 8);
+  return offset ? this.bb!.__vector_len(this.bb_pos + offset) : 0;
+}
+
+lowStoreIds(index: number):bigint|null {
+  const offset = this.bb!.__offset(this.bb_pos, 10);
+  return offset ? this.bb!.readUint64(this.bb!.__vector(this.bb_pos + offset) + index * 8) : BigInt(0);
+}
+
+lowStoreIdsLength():number {
+  const offset = this.bb!.__offset(this.bb_pos, 10);
+  return offset ? this.bb!.__vector_len(this.bb_pos + offset) : 0;
+}
+
+static startStoreHeartbeatResponse(builder:flatbuffers.Builder) {
+  builder.startObject(4);
+}
+
+static addError(builder:flatbuffers.Builder, errorOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(0, errorOffset, 0);
+}
+
+static addStores(builder:flatbuffers.Builder, storesOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(1, storesOffset, 0);
+}
+
+static createStoresVector(builder:flatbuffers.Builder, data:flatbuffers.Offset[]):flatbuffers.Offset {
+  builder.startVector(4, data.length, 4);
+  for (let i = data.length - 1; i >= 0; i--) {
+    builder.addOffset(data[i]!);
+  }
+  return builder.endVector();
+}
+
+static startStoresVector(builder:flatbuffers.Builder, numElems:number) {
+  builder.startVector(4, numElems, 4);
+}
+
+static addFullStoreIds(builder:flatbuffers.Builder, fullStoreIdsOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(2, fullStoreIdsOffset, 0);
+}
+
+static createFullStoreIdsVector(builder:flatbuffers.Builder, data:bigint[]):flatbuffers.Offset {
+  builder.startVector(8, data.length, 8);
+  for (let i = data.length - 1; i >= 0; i--) {
+    builder.addInt64(data[i]!);
+  }
+  return builder.endVector();
+}
+
+static startFullStoreIdsVector(builder:flatbuffers.Builder, numElems:number) {
+  builder.startVector(8, numElems, 8);
+}
+
+static addLowStoreIds(builder:flatbuffers.Builder, lowStoreIdsOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(3, lowStoreIdsOffset, 0);
+}
+
+static createLowStoreIdsVector(builder:flatbuffers.Builder, data:bigint[]):flatbuffers.Offset {
+  builder.startVector(8, data.length, 8);
+  for (let i = data.length - 1; i >= 0; i--) {
+    builder.addInt64(data[i]!);
+  }
+  return builder.endVector();
+}
+
+static startLowStoreIdsVector(builder:flatbuffers.Builder, numElems:number) {
+  builder.startVector(8, numElems, 8);
+}
+
+static endStoreHeartbeatResponse(builder:flatbuffers.Builder):flatbuffers.Offset {
+  const offset = builder.endObject();
+  return offset;
+}
+
+static createStoreHeartbeatResponse(builder:flatbuffers.Builder, errorOffset:flatbuffers.Offset, storesOffset:flatbuffers.Offset, fullStoreIdsOffset:flatbuffers.Offset, lowStoreIdsOffset:flatbuffers.Offset):flatbuffers.Offset {
+  StoreHeartbeatResponse.startStoreHeartbeatResponse(builder);
+  StoreHeartbeatResponse.addError(builder, errorOffset);
+  StoreHeartbeatResponse.addStores(builder, storesOffset);
+  StoreHeartbeatResponse.addFullStoreIds(builder, fullStoreIdsOffset);
+  StoreHeartbeatResponse.addLowStoreIds(builder, lowStoreIdsOffset);
+  return StoreHeartbeatResponse.endStoreHeartbeatResponse(builder);
+}
+
+serialize():Uint8Array {
+  return this.bb!.bytes();
+}
+
+static deserialize(buffer: Uint8Array):StoreHeartbeatResponse {
+  return StoreHeartbeatResponse.getRootAsStoreHeartbeatResponse(new flatbuffers.ByteBuffer(buffer))
 }
 }
 
@@ -1928,8 +2148,18 @@ routeArray():Uint8Array|null {
   return offset ? new Uint8Array(this.bb!.bytes().buffer, this.bb!.bytes().byteOffset + this.bb!.__vector(this.bb_pos + offset), this.bb!.__vector_len(this.bb_pos + offset)) : null;
 }
 
+heardStoreId():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 8);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
+heardMsAgo():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 10);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
 static startRouteResponse(builder:flatbuffers.Builder) {
-  builder.startObject(2);
+  builder.startObject(4);
 }
 
 static addError(builder:flatbuffers.Builder, errorOffset:flatbuffers.Offset) {
@@ -1952,15 +2182,25 @@ static startRouteVector(builder:flatbuffers.Builder, numElems:number) {
   builder.startVector(1, numElems, 1);
 }
 
+static addHeardStoreId(builder:flatbuffers.Builder, heardStoreId:bigint) {
+  builder.addFieldInt64(2, heardStoreId, BigInt('0'));
+}
+
+static addHeardMsAgo(builder:flatbuffers.Builder, heardMsAgo:bigint) {
+  builder.addFieldInt64(3, heardMsAgo, BigInt('0'));
+}
+
 static endRouteResponse(builder:flatbuffers.Builder):flatbuffers.Offset {
   const offset = builder.endObject();
   return offset;
 }
 
-static createRouteResponse(builder:flatbuffers.Builder, errorOffset:flatbuffers.Offset, routeOffset:flatbuffers.Offset):flatbuffers.Offset {
+static createRouteResponse(builder:flatbuffers.Builder, errorOffset:flatbuffers.Offset, routeOffset:flatbuffers.Offset, heardStoreId:bigint, heardMsAgo:bigint):flatbuffers.Offset {
   RouteResponse.startRouteResponse(builder);
   RouteResponse.addError(builder, errorOffset);
   RouteResponse.addRoute(builder, routeOffset);
+  RouteResponse.addHeardStoreId(builder, heardStoreId);
+  RouteResponse.addHeardMsAgo(builder, heardMsAgo);
   return RouteResponse.endRouteResponse(builder);
 }
 
@@ -2126,8 +2366,28 @@ routesArray():Uint8Array|null {
   return offset ? new Uint8Array(this.bb!.bytes().buffer, this.bb!.bytes().byteOffset + this.bb!.__vector(this.bb_pos + offset), this.bb!.__vector_len(this.bb_pos + offset)) : null;
 }
 
+heardStoreIds(index: number):bigint|null {
+  const offset = this.bb!.__offset(this.bb_pos, 8);
+  return offset ? this.bb!.readUint64(this.bb!.__vector(this.bb_pos + offset) + index * 8) : BigInt(0);
+}
+
+heardStoreIdsLength():number {
+  const offset = this.bb!.__offset(this.bb_pos, 8);
+  return offset ? this.bb!.__vector_len(this.bb_pos + offset) : 0;
+}
+
+heardMsAgo(index: number):bigint|null {
+  const offset = this.bb!.__offset(this.bb_pos, 10);
+  return offset ? this.bb!.readUint64(this.bb!.__vector(this.bb_pos + offset) + index * 8) : BigInt(0);
+}
+
+heardMsAgoLength():number {
+  const offset = this.bb!.__offset(this.bb_pos, 10);
+  return offset ? this.bb!.__vector_len(this.bb_pos + offset) : 0;
+}
+
 static startScanRegionsResponse(builder:flatbuffers.Builder) {
-  builder.startObject(2);
+  builder.startObject(4);
 }
 
 static addError(builder:flatbuffers.Builder, errorOffset:flatbuffers.Offset) {
@@ -2150,16 +2410,50 @@ static startRoutesVector(builder:flatbuffers.Builder, numElems:number) {
   builder.startVector(1, numElems, 1);
 }
 
+static addHeardStoreIds(builder:flatbuffers.Builder, heardStoreIdsOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(2, heardStoreIdsOffset, 0);
+}
+
+static createHeardStoreIdsVector(builder:flatbuffers.Builder, data:bigint[]):flatbuffers.Offset {
+  builder.startVector(8, data.length, 8);
+  for (let i = data.length - 1; i >= 0; i--) {
+    builder.addInt64(data[i]!);
+  }
+  return builder.endVector();
+}
+
+static startHeardStoreIdsVector(builder:flatbuffers.Builder, numElems:number) {
+  builder.startVector(8, numElems, 8);
+}
+
+static addHeardMsAgo(builder:flatbuffers.Builder, heardMsAgoOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(3, heardMsAgoOffset, 0);
+}
+
+static createHeardMsAgoVector(builder:flatbuffers.Builder, data:bigint[]):flatbuffers.Offset {
+  builder.startVector(8, data.length, 8);
+  for (let i = data.length - 1; i >= 0; i--) {
+    builder.addInt64(data[i]!);
+  }
+  return builder.endVector();
+}
+
+static startHeardMsAgoVector(builder:flatbuffers.Builder, numElems:number) {
+  builder.startVector(8, numElems, 8);
+}
+
 static endScanRegionsResponse(builder:flatbuffers.Builder):flatbuffers.Offset {
   const offset = builder.endObject();
   builder.requiredField(offset, 6) // routes
   return offset;
 }
 
-static createScanRegionsResponse(builder:flatbuffers.Builder, errorOffset:flatbuffers.Offset, routesOffset:flatbuffers.Offset):flatbuffers.Offset {
+static createScanRegionsResponse(builder:flatbuffers.Builder, errorOffset:flatbuffers.Offset, routesOffset:flatbuffers.Offset, heardStoreIdsOffset:flatbuffers.Offset, heardMsAgoOffset:flatbuffers.Offset):flatbuffers.Offset {
   ScanRegionsResponse.startScanRegionsResponse(builder);
   ScanRegionsResponse.addError(builder, errorOffset);
   ScanRegionsResponse.addRoutes(builder, routesOffset);
+  ScanRegionsResponse.addHeardStoreIds(builder, heardStoreIdsOffset);
+  ScanRegionsResponse.addHeardMsAgo(builder, heardMsAgoOffset);
   return ScanRegionsResponse.endScanRegionsResponse(builder);
 }
 
@@ -2353,5 +2647,381 @@ serialize():Uint8Array {
 
 static deserialize(buffer: Uint8Array):AddOperatorRequest {
   return AddOperatorRequest.getRootAsAddOperatorRequest(new flatbuffers.ByteBuffer(buffer))
+}
+}
+
+export class StoreHealth {
+  bb: flatbuffers.ByteBuffer|null = null;
+  bb_pos = 0;
+  __init(i:number, bb:flatbuffers.ByteBuffer):StoreHealth {
+  this.bb_pos = i;
+  this.bb = bb;
+  return this;
+}
+
+static getRootAsStoreHealth(bb:flatbuffers.ByteBuffer, obj?:StoreHealth):StoreHealth {
+  return (obj || new StoreHealth()).__init(bb.readInt32(bb.position()) + bb.position(), bb);
+}
+
+static getSizePrefixedRootAsStoreHealth(bb:flatbuffers.ByteBuffer, obj?:StoreHealth):StoreHealth {
+  bb.setPosition(bb.position() + flatbuffers.SIZE_PREFIX_LENGTH);
+  return (obj || new StoreHealth()).__init(bb.readInt32(bb.position()) + bb.position(), bb);
+}
+
+storeId():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 4);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
+liveness():string|null
+liveness(optionalEncoding:flatbuffers.Encoding):string|Uint8Array|null
+liveness(optionalEncoding?:any):string|Uint8Array|null {
+  const offset = this.bb!.__offset(this.bb_pos, 6);
+  return offset ? this.bb!.__string(this.bb_pos + offset, optionalEncoding) : null;
+}
+
+silentMs():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 8);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
+isLowSpace():boolean {
+  const offset = this.bb!.__offset(this.bb_pos, 10);
+  return offset ? !!this.bb!.readInt8(this.bb_pos + offset) : false;
+}
+
+clockAheadMs():number {
+  const offset = this.bb!.__offset(this.bb_pos, 12);
+  return offset ? this.bb!.readFloat64(this.bb_pos + offset) : 0.0;
+}
+
+stats(obj?:StoreStats):StoreStats|null {
+  const offset = this.bb!.__offset(this.bb_pos, 14);
+  return offset ? (obj || new StoreStats()).__init(this.bb!.__indirect(this.bb_pos + offset), this.bb!) : null;
+}
+
+static startStoreHealth(builder:flatbuffers.Builder) {
+  builder.startObject(6);
+}
+
+static addStoreId(builder:flatbuffers.Builder, storeId:bigint) {
+  builder.addFieldInt64(0, storeId, BigInt('0'));
+}
+
+static addLiveness(builder:flatbuffers.Builder, livenessOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(1, livenessOffset, 0);
+}
+
+static addSilentMs(builder:flatbuffers.Builder, silentMs:bigint) {
+  builder.addFieldInt64(2, silentMs, BigInt('0'));
+}
+
+static addIsLowSpace(builder:flatbuffers.Builder, isLowSpace:boolean) {
+  builder.addFieldInt8(3, +isLowSpace, +false);
+}
+
+static addClockAheadMs(builder:flatbuffers.Builder, clockAheadMs:number) {
+  builder.addFieldFloat64(4, clockAheadMs, 0.0);
+}
+
+static addStats(builder:flatbuffers.Builder, statsOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(5, statsOffset, 0);
+}
+
+static endStoreHealth(builder:flatbuffers.Builder):flatbuffers.Offset {
+  const offset = builder.endObject();
+  builder.requiredField(offset, 6) // liveness
+  builder.requiredField(offset, 14) // stats
+  return offset;
+}
+
+serialize():Uint8Array {
+  return this.bb!.bytes();
+}
+
+static deserialize(buffer: Uint8Array):StoreHealth {
+  return StoreHealth.getRootAsStoreHealth(new flatbuffers.ByteBuffer(buffer))
+}
+}
+
+export class HealthProblem {
+  bb: flatbuffers.ByteBuffer|null = null;
+  bb_pos = 0;
+  __init(i:number, bb:flatbuffers.ByteBuffer):HealthProblem {
+  this.bb_pos = i;
+  this.bb = bb;
+  return this;
+}
+
+static getRootAsHealthProblem(bb:flatbuffers.ByteBuffer, obj?:HealthProblem):HealthProblem {
+  return (obj || new HealthProblem()).__init(bb.readInt32(bb.position()) + bb.position(), bb);
+}
+
+static getSizePrefixedRootAsHealthProblem(bb:flatbuffers.ByteBuffer, obj?:HealthProblem):HealthProblem {
+  bb.setPosition(bb.position() + flatbuffers.SIZE_PREFIX_LENGTH);
+  return (obj || new HealthProblem()).__init(bb.readInt32(bb.position()) + bb.position(), bb);
+}
+
+kind():string|null
+kind(optionalEncoding:flatbuffers.Encoding):string|Uint8Array|null
+kind(optionalEncoding?:any):string|Uint8Array|null {
+  const offset = this.bb!.__offset(this.bb_pos, 4);
+  return offset ? this.bb!.__string(this.bb_pos + offset, optionalEncoding) : null;
+}
+
+subject():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 6);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
+text():string|null
+text(optionalEncoding:flatbuffers.Encoding):string|Uint8Array|null
+text(optionalEncoding?:any):string|Uint8Array|null {
+  const offset = this.bb!.__offset(this.bb_pos, 8);
+  return offset ? this.bb!.__string(this.bb_pos + offset, optionalEncoding) : null;
+}
+
+static startHealthProblem(builder:flatbuffers.Builder) {
+  builder.startObject(3);
+}
+
+static addKind(builder:flatbuffers.Builder, kindOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(0, kindOffset, 0);
+}
+
+static addSubject(builder:flatbuffers.Builder, subject:bigint) {
+  builder.addFieldInt64(1, subject, BigInt('0'));
+}
+
+static addText(builder:flatbuffers.Builder, textOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(2, textOffset, 0);
+}
+
+static endHealthProblem(builder:flatbuffers.Builder):flatbuffers.Offset {
+  const offset = builder.endObject();
+  builder.requiredField(offset, 4) // kind
+  builder.requiredField(offset, 8) // text
+  return offset;
+}
+
+static createHealthProblem(builder:flatbuffers.Builder, kindOffset:flatbuffers.Offset, subject:bigint, textOffset:flatbuffers.Offset):flatbuffers.Offset {
+  HealthProblem.startHealthProblem(builder);
+  HealthProblem.addKind(builder, kindOffset);
+  HealthProblem.addSubject(builder, subject);
+  HealthProblem.addText(builder, textOffset);
+  return HealthProblem.endHealthProblem(builder);
+}
+
+serialize():Uint8Array {
+  return this.bb!.bytes();
+}
+
+static deserialize(buffer: Uint8Array):HealthProblem {
+  return HealthProblem.getRootAsHealthProblem(new flatbuffers.ByteBuffer(buffer))
+}
+}
+
+export class HealthResponse {
+  bb: flatbuffers.ByteBuffer|null = null;
+  bb_pos = 0;
+  __init(i:number, bb:flatbuffers.ByteBuffer):HealthResponse {
+  this.bb_pos = i;
+  this.bb = bb;
+  return this;
+}
+
+static getRootAsHealthResponse(bb:flatbuffers.ByteBuffer, obj?:HealthResponse):HealthResponse {
+  return (obj || new HealthResponse()).__init(bb.readInt32(bb.position()) + bb.position(), bb);
+}
+
+static getSizePrefixedRootAsHealthResponse(bb:flatbuffers.ByteBuffer, obj?:HealthResponse):HealthResponse {
+  bb.setPosition(bb.position() + flatbuffers.SIZE_PREFIX_LENGTH);
+  return (obj || new HealthResponse()).__init(bb.readInt32(bb.position()) + bb.position(), bb);
+}
+
+error(obj?:ServerError):ServerError|null {
+  const offset = this.bb!.__offset(this.bb_pos, 4);
+  return offset ? (obj || new ServerError()).__init(this.bb!.__indirect(this.bb_pos + offset), this.bb!) : null;
+}
+
+regions():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 6);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
+withoutLeader():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 8);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
+withMissingReplicas():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 10);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
+withPendingReplicas():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 12);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
+withDownReplicas():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 14);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
+withExtraReplicas():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 16);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
+learners():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 18);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
+holes():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 20);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
+countedMsAgo():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 22);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
+stores(index: number, obj?:StoreHealth):StoreHealth|null {
+  const offset = this.bb!.__offset(this.bb_pos, 24);
+  return offset ? (obj || new StoreHealth()).__init(this.bb!.__indirect(this.bb!.__vector(this.bb_pos + offset) + index * 4), this.bb!) : null;
+}
+
+storesLength():number {
+  const offset = this.bb!.__offset(this.bb_pos, 24);
+  return offset ? this.bb!.__vector_len(this.bb_pos + offset) : 0;
+}
+
+problems(index: number, obj?:HealthProblem):HealthProblem|null {
+  const offset = this.bb!.__offset(this.bb_pos, 26);
+  return offset ? (obj || new HealthProblem()).__init(this.bb!.__indirect(this.bb!.__vector(this.bb_pos + offset) + index * 4), this.bb!) : null;
+}
+
+problemsLength():number {
+  const offset = this.bb!.__offset(this.bb_pos, 26);
+  return offset ? this.bb!.__vector_len(this.bb_pos + offset) : 0;
+}
+
+problemCount():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 28);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
+static startHealthResponse(builder:flatbuffers.Builder) {
+  builder.startObject(13);
+}
+
+static addError(builder:flatbuffers.Builder, errorOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(0, errorOffset, 0);
+}
+
+static addRegions(builder:flatbuffers.Builder, regions:bigint) {
+  builder.addFieldInt64(1, regions, BigInt('0'));
+}
+
+static addWithoutLeader(builder:flatbuffers.Builder, withoutLeader:bigint) {
+  builder.addFieldInt64(2, withoutLeader, BigInt('0'));
+}
+
+static addWithMissingReplicas(builder:flatbuffers.Builder, withMissingReplicas:bigint) {
+  builder.addFieldInt64(3, withMissingReplicas, BigInt('0'));
+}
+
+static addWithPendingReplicas(builder:flatbuffers.Builder, withPendingReplicas:bigint) {
+  builder.addFieldInt64(4, withPendingReplicas, BigInt('0'));
+}
+
+static addWithDownReplicas(builder:flatbuffers.Builder, withDownReplicas:bigint) {
+  builder.addFieldInt64(5, withDownReplicas, BigInt('0'));
+}
+
+static addWithExtraReplicas(builder:flatbuffers.Builder, withExtraReplicas:bigint) {
+  builder.addFieldInt64(6, withExtraReplicas, BigInt('0'));
+}
+
+static addLearners(builder:flatbuffers.Builder, learners:bigint) {
+  builder.addFieldInt64(7, learners, BigInt('0'));
+}
+
+static addHoles(builder:flatbuffers.Builder, holes:bigint) {
+  builder.addFieldInt64(8, holes, BigInt('0'));
+}
+
+static addCountedMsAgo(builder:flatbuffers.Builder, countedMsAgo:bigint) {
+  builder.addFieldInt64(9, countedMsAgo, BigInt('0'));
+}
+
+static addStores(builder:flatbuffers.Builder, storesOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(10, storesOffset, 0);
+}
+
+static createStoresVector(builder:flatbuffers.Builder, data:flatbuffers.Offset[]):flatbuffers.Offset {
+  builder.startVector(4, data.length, 4);
+  for (let i = data.length - 1; i >= 0; i--) {
+    builder.addOffset(data[i]!);
+  }
+  return builder.endVector();
+}
+
+static startStoresVector(builder:flatbuffers.Builder, numElems:number) {
+  builder.startVector(4, numElems, 4);
+}
+
+static addProblems(builder:flatbuffers.Builder, problemsOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(11, problemsOffset, 0);
+}
+
+static createProblemsVector(builder:flatbuffers.Builder, data:flatbuffers.Offset[]):flatbuffers.Offset {
+  builder.startVector(4, data.length, 4);
+  for (let i = data.length - 1; i >= 0; i--) {
+    builder.addOffset(data[i]!);
+  }
+  return builder.endVector();
+}
+
+static startProblemsVector(builder:flatbuffers.Builder, numElems:number) {
+  builder.startVector(4, numElems, 4);
+}
+
+static addProblemCount(builder:flatbuffers.Builder, problemCount:bigint) {
+  builder.addFieldInt64(12, problemCount, BigInt('0'));
+}
+
+static endHealthResponse(builder:flatbuffers.Builder):flatbuffers.Offset {
+  const offset = builder.endObject();
+  return offset;
+}
+
+static createHealthResponse(builder:flatbuffers.Builder, errorOffset:flatbuffers.Offset, regions:bigint, withoutLeader:bigint, withMissingReplicas:bigint, withPendingReplicas:bigint, withDownReplicas:bigint, withExtraReplicas:bigint, learners:bigint, holes:bigint, countedMsAgo:bigint, storesOffset:flatbuffers.Offset, problemsOffset:flatbuffers.Offset, problemCount:bigint):flatbuffers.Offset {
+  HealthResponse.startHealthResponse(builder);
+  HealthResponse.addError(builder, errorOffset);
+  HealthResponse.addRegions(builder, regions);
+  HealthResponse.addWithoutLeader(builder, withoutLeader);
+  HealthResponse.addWithMissingReplicas(builder, withMissingReplicas);
+  HealthResponse.addWithPendingReplicas(builder, withPendingReplicas);
+  HealthResponse.addWithDownReplicas(builder, withDownReplicas);
+  HealthResponse.addWithExtraReplicas(builder, withExtraReplicas);
+  HealthResponse.addLearners(builder, learners);
+  HealthResponse.addHoles(builder, holes);
+  HealthResponse.addCountedMsAgo(builder, countedMsAgo);
+  HealthResponse.addStores(builder, storesOffset);
+  HealthResponse.addProblems(builder, problemsOffset);
+  HealthResponse.addProblemCount(builder, problemCount);
+  return HealthResponse.endHealthResponse(builder);
+}
+
+serialize():Uint8Array {
+  return this.bb!.bytes();
+}
+
+static deserialize(buffer: Uint8Array):HealthResponse {
+  return HealthResponse.getRootAsHealthResponse(new flatbuffers.ByteBuffer(buffer))
 }
 }
