@@ -18,6 +18,8 @@
         "native/raft_log_recovery.cc",
         "native/raft_log_writer.cc",
         "native/range.cc",
+        "native/read_pool.cc",
+        "native/reads.cc",
         "native/scan.cc",
         "native/snapshot.cc",
         "native/system.cc",

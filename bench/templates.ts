@@ -86,7 +86,7 @@ NamedRequest {
   switch (kind) {
     case 'get': return ['RawGet', { context, key: key(0) }]
     case 'put': return ['RawPut', { context, key: key(0), value: sampleValue(settings), ttlSeconds: 0 }]
-    case 'batchGet': return ['RawBatchGet', { context, keys: Array.from({ length: count }, (_, at) => key(at)) }]
+    case 'batchGet': return ['RawBatchGet', { context, keys: Array.from({ length: count }, (_, at) => key(at)), prefixWelcome: false }]
     case 'batchPut': return ['RawBatchPut', { context,
       pairs: Array.from({ length: count }, (_, at) => ({ key: key(at), value: sampleValue(settings), ttlSeconds: 0 })) }]
     case 'scan': return ['RawScan', { context, start: key(0), end: keyspaceEnd(keyspace), rowsMax: settings.scanRows, keysOnly: false,

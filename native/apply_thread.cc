@@ -4,6 +4,7 @@
 #include "args.h"
 #include "cursor.h"
 #include "engine.h"
+#include "read_pool.h"
 
 namespace karst {
 namespace {
@@ -165,6 +166,7 @@ void EngineSession::StopThreads() {
 void EngineSession::Close() {
   if (engine_ == nullptr) return;
   StopThreads();
+  if (reads != nullptr) reads->Stop();
   cursors.clear();
   engine_->ReleaseSnapshotsOf(this);
   engine_ = nullptr;

@@ -55,6 +55,8 @@ rocksdb::ColumnFamilyOptions FamilyOptions(const EngineOptions& options, size_t 
   table.block_size = 16 << 10;
   table.cache_index_and_filter_blocks = true;
   table.pin_l0_filter_and_index_blocks_in_cache = true;
+  // What was just written is read soon: a flush must not turn it cold.
+  table.prepopulate_block_cache = rocksdb::BlockBasedTableOptions::PrepopulateBlockCache::kFlushOnly;
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
   table.format_version = 5;
   if (family == kFamilyWrite) {

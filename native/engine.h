@@ -93,6 +93,20 @@ class EngineRegistry {
 };
 
 /**
+ * How long the JS thread was in the engine's functions: a call that waits for a disk or a lock shows up here. Bucket i
+ * counts calls of less than 2^i microseconds (and at least half of that); the last one everything longer.
+ */
+struct LoopCalls {
+  static constexpr size_t kBuckets = 24;
+  uint64_t count[kBuckets] = {};
+  uint64_t sumNs = 0;
+  uint64_t maxNs = 0;
+  void Add(uint64_t ns);
+};
+
+class ReadPool;
+
+/**
  * One environment's attachment. Owns the apply thread (batches in the order of submit) and the flush thread; both
  * start at first use. Public functions are called on the JS thread.
  */
@@ -116,6 +130,9 @@ class EngineSession {
   /** Kept iterators: scan.cc. */
   struct Cursor;
   std::vector<std::unique_ptr<Cursor>> cursors;
+  /** Reads off the JS thread: read_pool.cc. Stopped before the engine is let go. */
+  std::unique_ptr<ReadPool> reads;
+  LoopCalls calls;
 
  private:
   struct Item {

@@ -1,6 +1,8 @@
 // Engine functions for JS. All run on the calling environment's thread; which of them may touch disk is said at each.
 #include <rocksdb/options.h>
 
+#include <time.h>
+
 #include <algorithm>
 
 #include "args.h"
@@ -9,9 +11,24 @@
 #include "engine.h"
 #include "env_state.h"
 #include "modules.h"
+#include "read_pool.h"
 #include "reader.h"
 
 namespace karst {
+
+uint64_t OnLoop::Now() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1000000000u + static_cast<uint64_t>(now.tv_nsec);
+}
+
+void LoopCalls::Add(uint64_t ns) {
+  const uint64_t us = ns / 1000;
+  const size_t bucket = us == 0 ? 0 : static_cast<size_t>(64 - __builtin_clzll(us));
+  count[std::min(bucket, kBuckets - 1)]++;
+  sumNs += ns;
+  maxNs = std::max(maxNs, ns);
+}
 
 Failure ReaderOf(napi_env env, int32_t handle, int32_t snapshot, int32_t cf, Reader* reader) {
   reader->state = EnvState::Of(env);
@@ -31,7 +48,8 @@ Failure ReaderOf(napi_env env, int32_t handle, int32_t snapshot, int32_t cf, Rea
 
 namespace {
 
-constexpr int32_t kNotFound = -1;
+/** Enough for a disk that answers several at once; on two cores more would only queue up in front of them. */
+constexpr int kReadThreads = 4;
 
 Failure SessionOf(napi_env env, int32_t handle, EngineSession** session) {
   EnvState* state = EnvState::Of(env);
@@ -40,9 +58,9 @@ Failure SessionOf(napi_env env, int32_t handle, EngineSession** session) {
   return {};
 }
 
-/** engineOpen(path, memtableBytes, blockCacheBytes, backgroundJobs, onDone(applied, flushed, error)): handle. Disk. */
+/** engineOpen(path, memtableBytes, blockCacheBytes, backgroundJobs, onDone(applied, flushed, error), onRead): handle. Disk. */
 napi_value EngineOpen(napi_env env, napi_callback_info info) {
-  Args<5> args(env, info);
+  Args<6> args(env, info);
   EnvState* state = EnvState::Of(env);
   if (state == nullptr) return nullptr;
   EngineOptions options;
@@ -53,6 +71,8 @@ napi_value EngineOpen(napi_env env, napi_callback_info info) {
   options.backgroundJobs = std::max(1, args.Int(3));
   std::shared_ptr<EngineSession> session;
   if (Failure failure = EngineSession::Open(env, options, args.Raw(4), &session); !failure.ok()) return Throw(env, failure);
+  session->reads = std::make_unique<ReadPool>(session->engine(), kReadThreads);
+  if (!session->reads->Open(env, args.Raw(5))) return Throw(env, Failure::Of(Code::invalid, "no function for reads"));
   state->engines.push_back(std::move(session));
   return Int(env, static_cast<int32_t>(state->engines.size()));
 }
@@ -73,6 +93,7 @@ napi_value EngineWrite(napi_env env, napi_callback_info info) {
   EngineSession* session = nullptr;
   if (Failure failure = SessionOf(env, args.Int(0), &session); !failure.ok()) return Throw(env, failure);
   if (!session->idle()) return Throw(env, Failure::Of(Code::invalid, "write while submits are pending"));
+  const OnLoop timer(session);
   const Span batch = args.Bytes(1);
   const rocksdb::Status status = session->engine()->Write(batch.data, batch.size, true);
   if (!status.ok()) return Throw(env, Failure::Of(status));
@@ -84,6 +105,7 @@ napi_value EngineSubmit(napi_env env, napi_callback_info info) {
   Args<2> args(env, info);
   EngineSession* session = nullptr;
   if (Failure failure = SessionOf(env, args.Int(0), &session); !failure.ok()) return Throw(env, failure);
+  const OnLoop timer(session);
   const Span batch = args.Bytes(1);
   uint64_t ordinal = 0;
   if (Failure failure = session->Submit(batch.data, batch.size, &ordinal); !failure.ok()) return Throw(env, failure);
@@ -95,71 +117,108 @@ napi_value EngineFlush(napi_env env, napi_callback_info info) {
   Args<1> args(env, info);
   EngineSession* session = nullptr;
   if (Failure failure = SessionOf(env, args.Int(0), &session); !failure.ok()) return Throw(env, failure);
+  const OnLoop timer(session);
   return Number(env, static_cast<double>(session->Flush()));
 }
 
+Sink ArenaOf(EnvState& state) { return {state.arena, state.arenaBytes, &state.spill}; }
+
+void LookIn(int32_t tier, rocksdb::ReadOptions* options) {
+  if (tier == kTierPersisted) options->read_tier = rocksdb::kPersistedTier;
+  if (tier == kTierCached) options->read_tier = rocksdb::kBlockCacheTier;
+}
+
+/** JS says UINT64_MAX as a negative number. */
+uint64_t TailBytes(int32_t bytes) { return bytes < 0 ? UINT64_MAX : static_cast<uint64_t>(bytes); }
+
 /**
- * engineGet(handle, snapshot, cf, keyBytes, persisted): key at arena 0; the value replaces it.
- * Answers its length, -1 when there is none, -2 when it is in the spill. May read disk.
+ * engineGet(handle, snapshot, cf, keyBytes, tier, tailBytes): key at arena 0; the value, or its last bytes, replaces it.
+ * Answers its length, -1 when there is none, -2 when it is in the spill, -3 when it is in no cache. Tier 2 reads no disk.
  */
 napi_value EngineGet(napi_env env, napi_callback_info info) {
-  Args<5> args(env, info);
+  Args<6> args(env, info);
   Reader reader;
   if (Failure failure = ReaderOf(env, args.Int(0), args.Int(1), args.Int(2), &reader); !failure.ok()) return Throw(env, failure);
+  const OnLoop timer(reader.session);
   const size_t keyBytes = static_cast<size_t>(args.Int(3));
-  EnvState& state = *reader.state;
-  if (keyBytes > state.arenaBytes) return Throw(env, Failure::Of(Code::invalid, "key is longer than the arena"));
-  if (args.Int(4) != 0) reader.options.read_tier = rocksdb::kPersistedTier;
-  rocksdb::PinnableSlice value;
-  const rocksdb::Slice key(reinterpret_cast<const char*>(state.arena), keyBytes);
-  const rocksdb::Status status = reader.engine->db()->Get(reader.options, reader.family, key, &value);
-  if (status.IsNotFound()) return Int(env, kNotFound);
-  if (!status.ok()) return Throw(env, Failure::Of(status));
-  return Int(env, Answer(state, value.data(), value.size()));
+  if (keyBytes > reader.state->arenaBytes) return Throw(env, Failure::Of(Code::invalid, "key is longer than the arena"));
+  LookIn(args.Int(4), &reader.options);
+  const rocksdb::Slice key(reinterpret_cast<const char*>(reader.state->arena), keyBytes);
+  int32_t answer = 0;
+  Failure failure =
+      ReadOne(*reader.engine, reader.options, reader.family, key, TailBytes(args.Int(5)), ArenaOf(*reader.state), &answer);
+  return failure.ok() ? Int(env, answer) : Throw(env, failure);
 }
 
 /**
- * engineMultiGet(handle, snapshot, cf, count, requestBytes): request at arena 0: per key u32 length, bytes.
- * Answer: per key i32 length (-1: none), bytes. Returns its length, or -2 when it is in the spill. May read disk.
+ * engineMultiGet(handle, snapshot, cf, count, requestBytes, bytesMax, tier): request at arena 0: per key u32 length, bytes.
+ * Answer: u32 count, u32 more, per key i32 length (-1: none), bytes. Returns its length, -2 (spill) or -3 (cold).
  */
 napi_value EngineMultiGet(napi_env env, napi_callback_info info) {
-  Args<5> args(env, info);
+  Args<7> args(env, info);
   Reader reader;
   if (Failure failure = ReaderOf(env, args.Int(0), args.Int(1), args.Int(2), &reader); !failure.ok()) return Throw(env, failure);
-  EnvState& state = *reader.state;
-  const size_t count = static_cast<size_t>(std::max(0, args.Int(3)));
+  const OnLoop timer(reader.session);
   const size_t requestBytes = static_cast<size_t>(args.Int(4));
-  if (requestBytes > state.arenaBytes) return Throw(env, Failure::Of(Code::invalid, "request is longer than the arena"));
+  if (requestBytes > reader.state->arenaBytes) return Throw(env, Failure::Of(Code::invalid, "request is longer than the arena"));
   std::vector<rocksdb::Slice> keys;
-  keys.reserve(count);
-  size_t at = 0;
-  for (size_t i = 0; i < count; i++) {
-    if (requestBytes - at < 4) return Throw(env, Failure::Of(Code::invalid, "multiGet request is cut"));
-    const uint32_t length = Load<uint32_t>(state.arena + at);
-    at += 4;
-    if (length > requestBytes - at) return Throw(env, Failure::Of(Code::invalid, "multiGet request is cut"));
-    keys.emplace_back(reinterpret_cast<const char*>(state.arena + at), length);
-    at += length;
-  }
-  std::vector<rocksdb::PinnableSlice> values(count);
-  std::vector<rocksdb::Status> statuses(count);
-  reader.engine->db()->MultiGet(reader.options, reader.family, count, keys.data(), values.data(), statuses.data(), false);
-  size_t total = 0;
-  for (size_t i = 0; i < count; i++) {
-    if (!statuses[i].ok() && !statuses[i].IsNotFound()) return Throw(env, Failure::Of(statuses[i]));
-    total += 4 + (statuses[i].ok() ? values[i].size() : 0);
-  }
-  const bool spills = total > state.arenaBytes;
-  if (spills) state.spill.resize(total);
-  uint8_t* out = spills ? reinterpret_cast<uint8_t*>(state.spill.data()) : state.arena;
-  for (size_t i = 0; i < count; i++) {
-    Store<int32_t>(out, statuses[i].ok() ? static_cast<int32_t>(values[i].size()) : -1);
-    out += 4;
-    if (!statuses[i].ok()) continue;
-    std::memcpy(out, values[i].data(), values[i].size());
-    out += values[i].size();
-  }
-  return Int(env, spills ? -2 : static_cast<int32_t>(total));
+  const size_t count = static_cast<size_t>(std::max(0, args.Int(3)));
+  if (Failure failure = KeysOf(reader.state->arena, requestBytes, count, &keys); !failure.ok()) return Throw(env, failure);
+  LookIn(args.Int(6), &reader.options);
+  int32_t answer = 0;
+  Failure failure = ReadMany(*reader.engine, reader.options, reader.family, keys, args.U64(5), ArenaOf(*reader.state), &answer);
+  return failure.ok() ? Int(env, answer) : Throw(env, failure);
+}
+
+/**
+ * engineReadLater(handle, snapshot, cf, kind, firstBytes, secondBytes, count, flags, rowsMax, bytesMax, tailBytes, hiddenMax):
+ * what engineGet (kind 0), engineMultiGet (1) or scan (2) finds in arena 0, read on a read thread at the snapshot, or at
+ * the state of this call. Its number for onRead, 0 when the pool has enough to do. Copies. Never waits.
+ */
+napi_value ReadLater(napi_env env, napi_callback_info info) {
+  Args<12> args(env, info);
+  Reader reader;
+  if (Failure failure = ReaderOf(env, args.Int(0), args.Int(1), args.Int(2), &reader); !failure.ok()) return Throw(env, failure);
+  const OnLoop timer(reader.session);
+  const size_t first = static_cast<size_t>(std::max(0, args.Int(4)));
+  const size_t second = static_cast<size_t>(std::max(0, args.Int(5)));
+  if (first + second > reader.state->arenaBytes) return Throw(env, Failure::Of(Code::invalid, "request is longer than the arena"));
+  auto read = std::make_unique<ColdRead>();
+  const auto* at = reinterpret_cast<const char*>(reader.state->arena);
+  read->cf = args.Int(2);
+  read->kind = args.Int(3);
+  read->first.assign(at, first);
+  read->second.assign(at + first, second);
+  read->count = static_cast<size_t>(std::max(0, args.Int(6)));
+  read->reverse = (args.Int(7) & kFlagReverse) != 0;
+  read->limits.rowsMax = static_cast<uint32_t>(std::max(1, args.Int(8)));
+  read->limits.bytesMax = args.U64(9);
+  read->limits.tailBytes = TailBytes(args.Int(10));
+  read->limits.hiddenMax = static_cast<uint64_t>(std::max(1, args.Int(11)));
+  read->snapshot = reader.snapshot != nullptr ? reader.snapshot : std::make_shared<EngineSnapshot>(reader.engine->db());
+  return Int(env, static_cast<int32_t>(reader.session->reads->Add(std::move(read))));
+}
+
+/** engineReadCancel(handle, read): onRead does not hear of it any more. Idempotent, also after close. */
+napi_value ReadCancel(napi_env env, napi_callback_info info) {
+  Args<2> args(env, info);
+  EngineSession* session = nullptr;
+  if (SessionOf(env, args.Int(0), &session).ok()) session->reads->Cancel(static_cast<uint32_t>(args.Int(1)));
+  return nullptr;
+}
+
+/** engineCalls(handle): [sumNs, maxNs, count of each bucket, …]: how long this thread was in the engine's functions. */
+napi_value Calls(napi_env env, napi_callback_info info) {
+  Args<1> args(env, info);
+  EngineSession* session = nullptr;
+  if (Failure failure = SessionOf(env, args.Int(0), &session); !failure.ok()) return Throw(env, failure);
+  const LoopCalls& calls = session->calls;
+  napi_value result = nullptr;
+  napi_create_array_with_length(env, LoopCalls::kBuckets + 2, &result);
+  napi_set_element(env, result, 0, Number(env, static_cast<double>(calls.sumNs)));
+  napi_set_element(env, result, 1, Number(env, static_cast<double>(calls.maxNs)));
+  for (uint32_t i = 0; i < LoopCalls::kBuckets; i++) napi_set_element(env, result, i + 2, Number(env, static_cast<double>(calls.count[i])));
+  return result;
 }
 
 /** engineSnapshot(handle): process-wide number > 0, owned by this environment's attachment. */
@@ -167,6 +226,7 @@ napi_value TakeSnapshot(napi_env env, napi_callback_info info) {
   Args<1> args(env, info);
   EngineSession* session = nullptr;
   if (Failure failure = SessionOf(env, args.Int(0), &session); !failure.ok()) return Throw(env, failure);
+  const OnLoop timer(session);
   return Int(env, static_cast<int32_t>(session->engine()->TakeSnapshot(session)));
 }
 
@@ -183,6 +243,7 @@ napi_value Stats(napi_env env, napi_callback_info info) {
   Args<1> args(env, info);
   EngineSession* session = nullptr;
   if (Failure failure = SessionOf(env, args.Int(0), &session); !failure.ok()) return Throw(env, failure);
+  const OnLoop timer(session);
   Engine* engine = session->engine();
   const char* const properties[] = {"rocksdb.total-sst-files-size", "rocksdb.cur-size-all-mem-tables",
                                     "rocksdb.estimate-pending-compaction-bytes"};
@@ -216,6 +277,9 @@ void InitEngine(napi_env env, napi_value exports) {
   Export<EngineFlush>(env, exports, "engineFlush");
   Export<EngineGet>(env, exports, "engineGet");
   Export<EngineMultiGet>(env, exports, "engineMultiGet");
+  Export<ReadLater>(env, exports, "engineReadLater");
+  Export<ReadCancel>(env, exports, "engineReadCancel");
+  Export<Calls>(env, exports, "engineCalls");
   Export<TakeSnapshot>(env, exports, "engineSnapshot");
   Export<ReleaseSnapshot>(env, exports, "engineRelease");
   Export<Stats>(env, exports, "engineStats");

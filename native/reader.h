@@ -7,6 +7,7 @@
 
 #include "engine.h"
 #include "env_state.h"
+#include "reads.h"
 
 namespace karst {
 
@@ -18,6 +19,19 @@ struct Reader {
   /** Keeps the snapshot for the length of the call, whoever releases it meanwhile. */
   std::shared_ptr<EngineSnapshot> snapshot;
   rocksdb::ReadOptions options;
+};
+
+/** Times one call of a binding; its session must outlive it. */
+class OnLoop {
+ public:
+  explicit OnLoop(EngineSession* session) : session_(session), began_(Now()) {}
+  ~OnLoop() { session_->calls.Add(Now() - began_); }
+  OnLoop(const OnLoop&) = delete;
+
+ private:
+  static uint64_t Now();
+  EngineSession* session_;
+  uint64_t began_;
 };
 
 /** @param snapshot 0 = now */

@@ -14,105 +14,14 @@
 namespace karst {
 namespace {
 
-constexpr int32_t kReverse = 1;
-constexpr int32_t kKeysOnly = 2;
-constexpr size_t kPageHeaderBytes = 8;
-constexpr uint32_t kCancelPollRows = 256;
 constexpr size_t kCancelTokens = 1024;
 
 /** Process-wide, so that the main thread can stop a worker's scan. Token = index + 1. */
 std::atomic<bool> cancelled[kCancelTokens];
 std::atomic<bool> tokenTaken[kCancelTokens];
 
-bool IsCancelled(int32_t token) {
-  return token >= 1 && token <= static_cast<int32_t>(kCancelTokens) && cancelled[token - 1].load(std::memory_order_relaxed);
-}
-
-/** Rows go into the arena until one does not fit; then everything moves to the spill and grows there. */
-class PageWriter {
- public:
-  explicit PageWriter(EnvState& state) : state_(state), spilled_(state.arenaBytes < kPageHeaderBytes) {
-    if (spilled_) state_.spill.assign(kPageHeaderBytes, '\0');
-  }
-
-  void Add(const rocksdb::Slice& key, const rocksdb::Slice& value) {
-    const size_t need = 8 + key.size() + value.size();
-    if (!spilled_ && used_ + need > state_.arenaBytes) {
-      state_.spill.assign(reinterpret_cast<const char*>(state_.arena), used_);
-      spilled_ = true;
-    }
-    if (spilled_) {
-      if (state_.spill.capacity() < used_ + need) state_.spill.reserve(std::max(used_ + need, 2 * used_));
-      state_.spill.resize(used_ + need);
-    }
-    uint8_t* out = Data() + used_;
-    Store<uint32_t>(out, static_cast<uint32_t>(key.size()));
-    Store<uint32_t>(out + 4, static_cast<uint32_t>(value.size()));
-    std::memcpy(out + 8, key.data(), key.size());
-    std::memcpy(out + 8 + key.size(), value.data(), value.size());
-    used_ += need;
-    rows_++;
-  }
-
-  int32_t Finish(bool more) {
-    Store<uint32_t>(Data(), rows_);
-    Store<uint32_t>(Data() + 4, more ? 1 : 0);
-    return spilled_ ? -2 : static_cast<int32_t>(used_);
-  }
-
-  uint32_t rows() const { return rows_; }
-
- private:
-  uint8_t* Data() { return spilled_ ? reinterpret_cast<uint8_t*>(state_.spill.data()) : state_.arena; }
-  EnvState& state_;
-  bool spilled_;
-  size_t used_ = kPageHeaderBytes;
-  uint32_t rows_ = 0;
-};
-
-struct PageLimits {
-  uint32_t rowsMax;
-  uint64_t bytesMax;
-  int32_t cancelToken;
-};
-
-/** Fills one page from where the iterator stands. @returns the binding's answer, or a failure */
-Failure FillPage(EnvState& state, rocksdb::Iterator* it, bool reverse, bool keysOnly, const PageLimits& limits, int32_t* answer) {
-  PageWriter page(state);
-  uint64_t bytes = 0;
-  for (; it->Valid(); reverse ? it->Prev() : it->Next()) {
-    const rocksdb::Slice key = it->key();
-    const rocksdb::Slice value = keysOnly ? rocksdb::Slice() : it->value();
-    const uint64_t rowBytes = key.size() + value.size();
-    if (page.rows() > 0 && (page.rows() >= limits.rowsMax || bytes + rowBytes > limits.bytesMax)) break;
-    page.Add(key, value);
-    bytes += rowBytes;
-    if (page.rows() % kCancelPollRows == 0 && IsCancelled(limits.cancelToken)) {
-      return Failure::Of(Code::closed, "scan was cancelled");
-    }
-  }
-  if (!it->status().ok()) return Failure::Of(it->status());
-  *answer = page.Finish(it->Valid());
-  return {};
-}
-
-/** Builds the iterator of [start, end), standing on its first row (its last when reverse). */
-void Place(Reader& reader, EngineSession::Cursor& cursor, int32_t flags) {
-  cursor.reverse = (flags & kReverse) != 0;
-  cursor.keysOnly = (flags & kKeysOnly) != 0;
-  cursor.snapshot = reader.snapshot;
-  reader.options.total_order_seek = true;
-  if (!cursor.end.empty()) {
-    cursor.endSlice = cursor.end;
-    reader.options.iterate_upper_bound = &cursor.endSlice;
-  }
-  if (!cursor.start.empty()) {
-    cursor.startSlice = cursor.start;
-    reader.options.iterate_lower_bound = &cursor.startSlice;
-  }
-  cursor.it.reset(reader.engine->db()->NewIterator(reader.options, reader.family));
-  if (cursor.reverse) cursor.it->SeekToLast();
-  else cursor.it->SeekToFirst();
+const std::atomic<bool>* FlagOf(int32_t token) {
+  return token >= 1 && token <= static_cast<int32_t>(kCancelTokens) ? &cancelled[token - 1] : nullptr;
 }
 
 Failure RangeFromArena(const EnvState& state, int32_t startBytes, int32_t endBytes, EngineSession::Cursor* cursor) {
@@ -125,35 +34,53 @@ Failure RangeFromArena(const EnvState& state, int32_t startBytes, int32_t endByt
   return {};
 }
 
-/**
- * scan(handle, snapshot, cf, flags, startBytes, endBytes, rowsMax, bytesMax, cancelToken): start, end at arena 0.
- * Answer: u32 rows, u32 more, then per row u32 keyBytes, u32 valueBytes, key, value. Returns its length, or -2 when
- * it is in the spill. May read disk.
- */
-napi_value Scan(napi_env env, napi_callback_info info) {
-  Args<9> args(env, info);
-  Reader reader;
-  if (Failure failure = ReaderOf(env, args.Int(0), args.Int(1), args.Int(2), &reader); !failure.ok()) return Throw(env, failure);
-  EngineSession::Cursor cursor;
-  if (Failure failure = RangeFromArena(*reader.state, args.Int(4), args.Int(5), &cursor); !failure.ok()) return Throw(env, failure);
-  const PageLimits limits{static_cast<uint32_t>(std::max(1, args.Int(6))), args.U64(7), args.Int(8)};
-  if (!cursor.end.empty() && cursor.start >= cursor.end) return Int(env, PageWriter(*reader.state).Finish(false));
-  Place(reader, cursor, args.Int(3));
-  int32_t answer = 0;
-  Failure failure = FillPage(*reader.state, cursor.it.get(), cursor.reverse, cursor.keysOnly, limits, &answer);
-  if (!failure.ok()) return Throw(env, failure);
-  return Int(env, answer);
+uint64_t TailBytes(int32_t bytes) { return bytes < 0 ? UINT64_MAX : static_cast<uint64_t>(bytes); }
+
+/** cursor->start and end to the iterator that stands there. */
+void Place(Reader& reader, EngineSession::Cursor& cursor, int32_t flags, int32_t tailBytes) {
+  cursor.reverse = (flags & kFlagReverse) != 0;
+  cursor.tailBytes = TailBytes(tailBytes);
+  cursor.snapshot = reader.snapshot;
+  cursor.Place(*reader.engine, reader.family, reader.options);
 }
 
-/** cursorOpen(handle, snapshot, cf, flags, startBytes, endBytes): number of a kept iterator of this environment. */
+/**
+ * scan(handle, snapshot, cf, flags, startBytes, endBytes, rowsMax, bytesMax, tailBytes, tier, cancelToken): start, end at
+ * arena 0. Answer: a page (LAYOUT.md). Returns its length, -2 (spill) or -3: with tier 2, something was in no cache or too
+ * many hidden keys were in the way. Tier 2 reads no disk.
+ */
+napi_value Scan(napi_env env, napi_callback_info info) {
+  Args<11> args(env, info);
+  Reader reader;
+  if (Failure failure = ReaderOf(env, args.Int(0), args.Int(1), args.Int(2), &reader); !failure.ok()) return Throw(env, failure);
+  const OnLoop timer(reader.session);
+  EngineSession::Cursor cursor;
+  if (Failure failure = RangeFromArena(*reader.state, args.Int(4), args.Int(5), &cursor); !failure.ok()) return Throw(env, failure);
+  PageLimits limits;
+  limits.rowsMax = static_cast<uint32_t>(std::max(1, args.Int(6)));
+  limits.bytesMax = args.U64(7);
+  limits.tailBytes = TailBytes(args.Int(8));
+  const Sink sink{reader.state->arena, reader.state->arenaBytes, &reader.state->spill};
+  if (!cursor.end.empty() && cursor.start >= cursor.end) return Int(env, EmptyPage(sink));
+  if (args.Int(9) == kTierCached) {
+    reader.options.read_tier = rocksdb::kBlockCacheTier;
+    reader.options.max_skippable_internal_keys = kHiddenStep;
+  }
+  Place(reader, cursor, args.Int(3), args.Int(8));
+  int32_t answer = 0;
+  Failure failure = ReadPage(cursor, limits, FlagOf(args.Int(10)), sink, &answer);
+  return failure.ok() ? Int(env, answer) : Throw(env, failure);
+}
+
+/** cursorOpen(handle, snapshot, cf, flags, startBytes, endBytes, tailBytes): number of a kept iterator of this environment. */
 napi_value CursorOpen(napi_env env, napi_callback_info info) {
-  Args<6> args(env, info);
+  Args<7> args(env, info);
   Reader reader;
   if (Failure failure = ReaderOf(env, args.Int(0), args.Int(1), args.Int(2), &reader); !failure.ok()) return Throw(env, failure);
   auto cursor = std::make_unique<EngineSession::Cursor>();
   if (Failure failure = RangeFromArena(*reader.state, args.Int(4), args.Int(5), cursor.get()); !failure.ok()) return Throw(env, failure);
   if (!cursor->end.empty() && cursor->start >= cursor->end) cursor->start = cursor->end;
-  Place(reader, *cursor, args.Int(3));
+  Place(reader, *cursor, args.Int(3), args.Int(6));
   auto& cursors = reader.session->cursors;
   auto free = std::find(cursors.begin(), cursors.end(), nullptr);
   if (free == cursors.end()) free = cursors.insert(free, nullptr);
@@ -173,11 +100,14 @@ napi_value CursorNext(napi_env env, napi_callback_info info) {
   if (state == nullptr) return nullptr;
   EngineSession::Cursor* cursor = CursorOf(state->Engine(args.Int(0)), args.Int(1));
   if (cursor == nullptr) return Throw(env, Failure::Of(Code::closed, "cursor is closed"));
-  const PageLimits limits{static_cast<uint32_t>(std::max(1, args.Int(2))), args.U64(3), args.Int(4)};
+  PageLimits limits;
+  limits.rowsMax = static_cast<uint32_t>(std::max(1, args.Int(2)));
+  limits.bytesMax = args.U64(3);
+  limits.tailBytes = cursor->tailBytes;
+  const Sink sink{state->arena, state->arenaBytes, &state->spill};
   int32_t answer = 0;
-  Failure failure = FillPage(*state, cursor->it.get(), cursor->reverse, cursor->keysOnly, limits, &answer);
-  if (!failure.ok()) return Throw(env, failure);
-  return Int(env, answer);
+  Failure failure = ReadPage(*cursor, limits, FlagOf(args.Int(4)), sink, &answer);
+  return failure.ok() ? Int(env, answer) : Throw(env, failure);
 }
 
 /** cursorClose(handle, cursor): idempotent. */

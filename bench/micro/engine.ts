@@ -33,7 +33,7 @@ function engineCases(engine: RocksEngine): MicroCase[] {
     for (let i = 0; i < count; i++) batch.put(Cf.Default, random(), value)
     engine.write(batch.finish())
   }
-  const many = (count: number) => (): void => { engine.multiGet(Cf.Default, Array.from({ length: count }, random)) }
+  const many = (count: number) => (): void => { engine.multiGet(Cf.Default, Array.from({ length: count }, random), 1e9) }
   const scan = (count: number, reverse: boolean) => (): void => {
     engine.scan({ cf: Cf.Default, start: reverse ? Buffer.alloc(0) : random(), end: reverse ? random() : Buffer.alloc(0),
       rowsMax: count, bytesMax: 1e9, reverse })
@@ -41,6 +41,8 @@ function engineCases(engine: RocksEngine): MicroCase[] {
   const hot = keyOf(1)
   return [
     { name: 'get, random', operations: 1, run: () => { engine.get(Cf.Default, random()) } },
+    { name: 'get, random, caches only', operations: 1, run: () => { engine.tryGet(Cf.Default, random()) } },
+    { name: 'get, one hot key, caches only', operations: 1, run: () => { engine.tryGet(Cf.Default, hot) } },
     { name: 'get, one hot key', operations: 1, run: () => { engine.get(Cf.Default, hot) } },
     { name: 'multiGet 16, per key', operations: 16, run: many(16) },
     { name: 'multiGet 64, per key', operations: 64, run: many(64) },

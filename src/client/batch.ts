@@ -1,3 +1,4 @@
+import { assert } from '../common/assert.js'
 import { compareBytes } from '../common/bytes.js'
 import { regionContains } from '../common/region.js'
 import { engineKeyOf } from '../rawkv/codec.js'
@@ -18,7 +19,8 @@ export interface BatchItem {
 export interface BatchShape<N extends RpcName> {
   readonly name: N
   readonly request: (context: RequestContext, items: readonly BatchItem[]) => Requests[N]
-  readonly take: (items: readonly BatchItem[], value: Responses[N]) => void
+  /** @returns how many items the answer is about, from the first on: the others are asked for again */
+  readonly take: (items: readonly BatchItem[], value: Responses[N]) => number
 }
 
 /** One request of a batch: large enough to be cheap, small enough not to hold up what shares the connection. */
@@ -109,8 +111,10 @@ export class Batch<N extends RpcName> {
     const outcome = await this.#router.call(this.#shape.name, { key: first, isBefore: false },
       (context, route) => regionContains(route.region, last) ? this.#shape.request(context, group) : undefined, settings)
     if (outcome.kind === 'done') {
-      this.#succeeded += group.length
-      return this.#shape.take(group, outcome.value)
+      const taken = this.#shape.take(group, outcome.value)
+      assert(taken > 0 && taken <= group.length, 'an answer to a batch is about its first items')
+      this.#succeeded += taken
+      return taken === group.length ? undefined : this.#send(group.slice(taken))
     }
     if (outcome.kind === 'reroute') return this.#split(group)
     if (isTooLarge(outcome.error) && group.length > 1) {

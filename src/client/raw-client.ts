@@ -134,8 +134,11 @@ export class RawClient {
     const wireKeys = keys.map(key => toWireKey(this.#keyspace, key))
     await new Batch(this.#router, {
       name: 'RawBatchGet',
-      request: (context, items) => ({ context, keys: items.map(item => item.key) }),
-      take: (items, answer) => items.forEach((item, at) => { values[item.index] = answer.values[at] }),
+      request: (context, items) => ({ context, keys: items.map(item => item.key), prefixWelcome: true }),
+      take: (items, answer) => {
+        answer.values.forEach((value, at) => { values[items[at]!.index] = value })
+        return answer.values.length
+      },
     }, this.#settings('read', options)).run(batchItems(wireKeys, () => 0))
     return values
   }
@@ -148,7 +151,7 @@ export class RawClient {
     await new Batch(this.#router, {
       name: 'RawBatchPut',
       request: (context, items) => ({ context, pairs: items.map(item => rows[item.index]!) }),
-      take: () => undefined,
+      take: items => items.length,
     }, this.#settings(writeKind(options), options))
       .run(batchItems(rows.map(row => row.key), index => rows[index]!.value.length))
   }
@@ -159,7 +162,7 @@ export class RawClient {
     await new Batch(this.#router, {
       name: 'RawBatchDelete',
       request: (context, items) => ({ context, keys: items.map(item => item.key) }),
-      take: () => undefined,
+      take: items => items.length,
     }, this.#settings(writeKind(options), options)).run(batchItems(wireKeys, () => 0))
   }
 

@@ -1,4 +1,6 @@
+import type { StorageError } from '../common/errors.js'
 import type { LogIndex, RegionId, Term } from '../common/ids.js'
+import type { Result } from '../common/result.js'
 import type { Entry, HardState } from '../raft/types.js'
 
 /** Column families. `raft` holds each region's own state, written in the same batch as the data it speaks of. */
@@ -24,7 +26,8 @@ export interface ScanOptions {
   readonly rowsMax: number
   readonly bytesMax: number
   readonly reverse?: boolean
-  readonly keysOnly?: boolean
+  /** Of each value only the last so many bytes are answered (and weighed); 0: keys only. Default: all. */
+  readonly valueTailBytes?: number
 }
 
 export interface Row {
@@ -36,18 +39,58 @@ export interface Row {
 export interface ScanPage {
   readonly rows: readonly Row[]
   readonly more: boolean
+  /**
+   * Of scanLater alone: so many deleted keys lay in the way that the page ended among them, with or without rows. The
+   * next page starts here (downwards: ends here, exclusive) and not behind the last row.
+   */
+  readonly resume: Uint8Array | undefined
 }
 
-export interface EngineReader {
-  /** @returns owned bytes */
-  get(cf: Cf, key: Uint8Array): Uint8Array | undefined
-  /** Same order as keys. */
-  multiGet(cf: Cf, keys: readonly Uint8Array[]): (Uint8Array | undefined)[]
-  scan(options: ScanOptions): ScanPage
+/** Values of a prefix of the keys that were asked, in their order: as many as fit into bytesMax, at least one. */
+export interface ValuesPage {
+  readonly values: readonly (Uint8Array | undefined)[]
+  readonly more: boolean
 }
+
+/** What a read answers that never waits for a disk: the answer, or that part of it is in no cache. */
+export type Hot<T> = T | 'cold'
+
+/** Of a read on another thread. Codes of a failure: io, corruption, closed. */
+export type ReadDone<T> = (result: Result<T, StorageError>) => void
+
+export interface PendingRead {
+  /** `done` does not run any more. Idempotent, also after it ran. */
+  cancel(): void
+}
+
+/**
+ * Every read in three forms.
+ *
+ * - `get`, `multiGet`, `scan` may wait for the disk: for start, recovery and tests.
+ * - `try…` looks at memtables and block cache alone, and walks over a bounded number of deleted keys.
+ * - `…Later` reads on another thread, at the state of the moment of the call (that of the snapshot): rows that are written
+ *   or destroyed meanwhile change nothing. `done` runs once, in a later turn; undefined: enough reads wait already.
+ *
+ * Bytes that are answered are owned. Limits hold inside: no read builds more than it may answer.
+ */
+export interface EngineReader {
+  get(cf: Cf, key: Uint8Array): Uint8Array | undefined
+  multiGet(cf: Cf, keys: readonly Uint8Array[], bytesMax: number): ValuesPage
+  scan(options: ScanOptions): ScanPage
+  /** @param tailBytes  only the last so many bytes of the value; default all */
+  tryGet(cf: Cf, key: Uint8Array, tailBytes?: number): Hot<Uint8Array | undefined>
+  tryMultiGet(cf: Cf, keys: readonly Uint8Array[], bytesMax: number): Hot<ValuesPage>
+  tryScan(options: ScanOptions): Hot<ScanPage>
+  getLater(cf: Cf, key: Uint8Array, tailBytes: number, done: ReadDone<Uint8Array | undefined>): PendingRead | undefined
+  multiGetLater(cf: Cf, keys: readonly Uint8Array[], bytesMax: number, done: ReadDone<ValuesPage>): PendingRead | undefined
+  scanLater(options: ScanOptions, done: ReadDone<ScanPage>): PendingRead | undefined
+}
+
+/** `tailBytes` of a whole value. */
+export const wholeValue = 0x7fff_ffff
 
 export interface EngineSnapshot extends EngineReader {
-  /** Idempotent. Reading after it is an assertion. */
+  /** Idempotent. Reading after it is an assertion; reads that wait for another thread keep what they need. */
   release(): void
 }
 
@@ -56,6 +99,17 @@ export interface EngineStats {
   readonly memtableBytes: number
   readonly pendingCompactionBytes: number
   readonly stalled: boolean
+  /** Reads that wait for another thread, or for their turn to be told. */
+  readonly readsWaiting: number
+  /** How long calls into the engine kept the event loop; undefined where calls take no time (memory). */
+  readonly calls: EngineCalls | undefined
+}
+
+/** Durations of calls on the event loop since the engine was opened. `counts[i]`: calls under 2^i µs, cumulative not. */
+export interface EngineCalls {
+  readonly counts: readonly number[]
+  readonly sumMs: number
+  readonly maxMs: number
 }
 
 /**

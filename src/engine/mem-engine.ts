@@ -1,11 +1,15 @@
-import { assert } from '../common/assert.js'
-import { compareBytes, copyBytes, emptyBytes } from '../common/bytes.js'
+import { copyBytes, emptyBytes } from '../common/bytes.js'
 import { StorageError } from '../common/errors.js'
-import { BatchOp } from './api.js'
-import type { Cf, Engine, EngineReader, EngineSnapshot, EngineStats, Row, ScanOptions, ScanPage } from './api.js'
+import { err, ok } from '../common/result.js'
+import { BatchOp, wholeValue } from './api.js'
+import type {
+  Cf, Engine, EngineSnapshot, EngineStats, Hot, PendingRead, ReadDone, ScanOptions, ScanPage, ValuesPage,
+} from './api.js'
 import { isBatch, readBatch } from './batch-writer.js'
 import { CowTree } from './cow-tree.js'
 import type { TreeView } from './cow-tree.js'
+import { MemReader, readOne } from './mem-reader.js'
+import type { ReadPort } from './mem-reader.js'
 
 export interface MemEngineOptions {
   /** Runs `run` in a later turn. Each call carries one completion; they come out in the order of submits, whatever
@@ -15,6 +19,10 @@ export interface MemEngineOptions {
   readonly deferFlush?: (run: () => void) => void
   /** Larger batches, and all behind one, are applied only when their run comes, as on an apply thread. */
   readonly inlineBytesMax?: number
+  /** Part of what is read is on "disk": then `try…` says cold. Default: never. */
+  readonly isCold?: () => boolean
+  /** Runs a read that left the loop; default `defer`. */
+  readonly deferRead?: (run: () => void) => void
 }
 
 interface Submit {
@@ -53,35 +61,42 @@ export class MemEngine implements Engine {
   /** Runs of an earlier life do nothing. */
   #life = 0
   #closed = false
+  /** Reads that have left the loop. */
+  readonly #reads = new Set<ReadDone<never>>()
+  readonly #readPort: ReadPort = {
+    isCold: () => this.#options.isCold?.() ?? false,
+    later: (read, done) => this.#readLater(read, done),
+  }
+  readonly #reader = new MemReader(this.#trees, this.#readPort, () => this.#freeze())
 
   constructor(options: MemEngineOptions) {
     this.#options = options
     this.#flushed = this.#freeze()
   }
 
-  get(cf: Cf, key: Uint8Array): Uint8Array | undefined {
-    this.#assertOpen()
-    return readOne(this.#trees[cf]!, key)
-  }
-
+  get(cf: Cf, key: Uint8Array): Uint8Array | undefined { return this.#now.get(cf, key) }
   getPersisted(cf: Cf, key: Uint8Array): Uint8Array | undefined {
     this.#assertOpen()
-    return readOne(this.#flushed[cf]!, key)
+    return readOne(this.#flushed[cf]!, key, wholeValue)
   }
-
-  multiGet(cf: Cf, keys: readonly Uint8Array[]): (Uint8Array | undefined)[] {
-    this.#assertOpen()
-    return keys.map(key => readOne(this.#trees[cf]!, key))
+  multiGet(cf: Cf, keys: readonly Uint8Array[], bytesMax: number): ValuesPage { return this.#now.multiGet(cf, keys, bytesMax) }
+  scan(options: ScanOptions): ScanPage { return this.#now.scan(options) }
+  tryGet(cf: Cf, key: Uint8Array, tailBytes?: number): Hot<Uint8Array | undefined> { return this.#now.tryGet(cf, key, tailBytes) }
+  tryMultiGet(cf: Cf, keys: readonly Uint8Array[], bytesMax: number): Hot<ValuesPage> {
+    return this.#now.tryMultiGet(cf, keys, bytesMax)
   }
-
-  scan(options: ScanOptions): ScanPage {
-    this.#assertOpen()
-    return scanTree(this.#trees[options.cf]!, options)
+  tryScan(options: ScanOptions): Hot<ScanPage> { return this.#now.tryScan(options) }
+  getLater(cf: Cf, key: Uint8Array, tailBytes: number, done: ReadDone<Uint8Array | undefined>): PendingRead | undefined {
+    return this.#now.getLater(cf, key, tailBytes, done)
   }
+  multiGetLater(cf: Cf, keys: readonly Uint8Array[], bytesMax: number, done: ReadDone<ValuesPage>): PendingRead | undefined {
+    return this.#now.multiGetLater(cf, keys, bytesMax, done)
+  }
+  scanLater(options: ScanOptions, done: ReadDone<ScanPage>): PendingRead | undefined { return this.#now.scanLater(options, done) }
 
   snapshot(): EngineSnapshot {
     this.#assertOpen()
-    return new MemSnapshot(this.#freeze())
+    return new MemReader(this.#freeze(), this.#readPort)
   }
 
   write(batch: Uint8Array): void {
@@ -134,6 +149,7 @@ export class MemEngine implements Engine {
     this.#submits = []
     this.#flushes = []
     this.#unapplied = 0
+    this.#reads.clear()
     this.#trees.forEach((tree, cf) => tree.restore(this.#flushed[cf]!))
     this.#applied = this.#flushedAt
     this.#closed = false
@@ -176,7 +192,9 @@ export class MemEngine implements Engine {
     for (const view of this.#flushed) diskBytes += view.bytes
     let bytes = 0
     for (const tree of this.#trees) bytes += tree.bytes
-    return { diskBytes, memtableBytes: Math.max(0, bytes - diskBytes), pendingCompactionBytes: 0, stalled: false }
+    return { diskBytes, memtableBytes: Math.max(0, bytes - diskBytes),
+      pendingCompactionBytes: 0, stalled: false,
+      readsWaiting: this.#reads.size, calls: undefined }
   }
 
   close(): Promise<void> {
@@ -190,8 +208,24 @@ export class MemEngine implements Engine {
       this.#life++
       this.#closed = true
       for (const { onDone } of [...submits, ...flushes]) onDone()
+      const reads = [...this.#reads]
+      this.#reads.clear()
+      for (const done of reads) done(err(new StorageError('closed', 'engine is closed')))
     }
     return Promise.resolve()
+  }
+
+  get #now(): MemReader {
+    this.#assertOpen()
+    return this.#reader
+  }
+
+  #readLater<T>(read: () => T, done: ReadDone<T>): PendingRead {
+    this.#reads.add(done)
+    this.#later(this.#options.deferRead ?? this.#options.defer, () => {
+      if (this.#reads.delete(done)) done(ok(read()))
+    })
+    return { cancel: () => { this.#reads.delete(done) } }
   }
 
   #assertOpen(): void {
@@ -228,48 +262,4 @@ export class MemEngine implements Engine {
       else tree.deleteRange(key, value)
     }
   }
-}
-
-class MemSnapshot implements EngineSnapshot, EngineReader {
-  #views: readonly TreeView[] | undefined
-
-  constructor(views: readonly TreeView[]) { this.#views = views }
-
-  get(cf: Cf, key: Uint8Array): Uint8Array | undefined { return readOne(this.#view(cf), key) }
-  multiGet(cf: Cf, keys: readonly Uint8Array[]): (Uint8Array | undefined)[] {
-    return keys.map(key => readOne(this.#view(cf), key))
-  }
-  scan(options: ScanOptions): ScanPage { return scanTree(this.#view(options.cf), options) }
-  release(): void { this.#views = undefined }
-
-  #view(cf: Cf): TreeView {
-    assert(this.#views !== undefined, 'engine snapshot is released')
-    return this.#views[cf]!
-  }
-}
-
-function readOne(tree: TreeView, key: Uint8Array): Uint8Array | undefined {
-  const value = tree.get(key)
-  return value === undefined ? undefined : copyBytes(value)
-}
-
-function scanTree(tree: TreeView, options: ScanOptions): ScanPage {
-  const { start, end, rowsMax, bytesMax } = options
-  assert(rowsMax >= 1, 'a scan asks for at least one row')
-  const keysOnly = options.keysOnly === true
-  const rows: Row[] = []
-  if (end.length > 0 && compareBytes(start, end) >= 0) return { rows, more: false }
-  let bytes = 0
-  let more = false
-  tree.walk(start, end, options.reverse === true, (key, value) => {
-    const rowBytes = key.length + (keysOnly ? 0 : value.length)
-    if (rows.length > 0 && (rows.length >= rowsMax || bytes + rowBytes > bytesMax)) {
-      more = true
-      return false
-    }
-    rows.push({ key: copyBytes(key), value: keysOnly ? emptyBytes : copyBytes(value) })
-    bytes += rowBytes
-    return true
-  })
-  return { rows, more }
 }

@@ -2,6 +2,9 @@ import { createRequire } from 'node:module'
 import { StorageError } from '../common/errors.js'
 import type { RegionId } from '../common/ids.js'
 
+/** Number of a read, its answer, its error: flat, one behind the other. */
+export type ReadTriple = number | Uint8Array | Error | undefined
+
 /** The addon's functions (native/*.cc say the rest). Handles and counts are numbers; errors carry a `code`. */
 export interface Addon {
   bindArena(bytes: Uint8Array): void
@@ -10,19 +13,26 @@ export interface Addon {
   diskFreeBytes(path: string): number
 
   engineOpen(path: string, memtableBytes: number, blockCacheBytes: number, backgroundJobs: number,
-    onDone: (applied: number, flushed: number, error: Error | undefined) => void): number
+    onDone: (applied: number, flushed: number, error: Error | undefined) => void,
+    onRead: (triples: readonly ReadTriple[]) => void): number
   engineClose(engine: number): void
   engineWrite(engine: number, batch: Uint8Array): void
   engineSubmit(engine: number, batch: Uint8Array): number
   engineFlush(engine: number): number
-  engineGet(engine: number, snapshot: number, cf: number, keyBytes: number, persisted: number): number
-  engineMultiGet(engine: number, snapshot: number, cf: number, count: number, requestBytes: number): number
+  engineGet(engine: number, snapshot: number, cf: number, keyBytes: number, tier: number, tailBytes: number): number
+  engineMultiGet(engine: number, snapshot: number, cf: number, count: number, requestBytes: number, bytesMax: number,
+    tier: number): number
+  engineReadLater(engine: number, snapshot: number, cf: number, kind: number, firstBytes: number, secondBytes: number,
+    count: number, flags: number, rowsMax: number, bytesMax: number, tailBytes: number, hiddenMax: number): number
+  engineReadCancel(engine: number, read: number): void
+  engineCalls(engine: number): number[]
   engineSnapshot(engine: number): number
   engineRelease(engine: number, snapshot: number): void
   engineStats(engine: number): number[]
   scan(engine: number, snapshot: number, cf: number, flags: number, startBytes: number, endBytes: number,
-    rowsMax: number, bytesMax: number, cancelToken: number): number
-  cursorOpen(engine: number, snapshot: number, cf: number, flags: number, startBytes: number, endBytes: number): number
+    rowsMax: number, bytesMax: number, tailBytes: number, tier: number, cancelToken: number): number
+  cursorOpen(engine: number, snapshot: number, cf: number, flags: number, startBytes: number, endBytes: number,
+    tailBytes: number): number
   cursorNext(engine: number, cursor: number, rowsMax: number, bytesMax: number, cancelToken: number): number
   cursorClose(engine: number, cursor: number): void
   cancelToken(): number
@@ -91,6 +101,8 @@ export function storageError(thrown: unknown): unknown {
 }
 
 const arenaBytesMin = 256 << 10
+/** A larger one goes with the request that needed it. */
+const arenaBytesKept = 4 << 20
 let arena = new Uint8Array(0)
 
 /**
@@ -98,7 +110,7 @@ let arena = new Uint8Array(0)
  * the next call into the addon. (The one piece of module state: the addon has one arena per thread, so have we.)
  */
 export function arenaFor(bytes: number): Uint8Array {
-  if (bytes > arena.length || arena.length === 0) {
+  if (bytes > arena.length || arena.length === 0 || (arena.length > arenaBytesKept && bytes <= arenaBytesMin)) {
     arena = new Uint8Array(Math.max(arenaBytesMin, 2 ** Math.ceil(Math.log2(bytes + 1))))
     addon.bindArena(arena)
   }

@@ -1,13 +1,16 @@
 import { copyBytes, emptyBytes } from '../common/bytes.js'
-import type { Row, ScanPage } from './api.js'
+import type { Row, ScanPage, ValuesPage } from './api.js'
 
-const emptyPage: ScanPage = { rows: [], more: false }
+const emptyPage: ScanPage = { rows: [], more: false, resume: undefined }
+const flagMore = 1
+const flagResume = 2
 
-/** @param bytes  an owned packed page: u32 rows, u32 more, then per row u32 keyBytes, u32 valueBytes, key, value */
+/** @param bytes  an owned packed page (native/LAYOUT.md) */
 export function decodePage(bytes: Uint8Array): ScanPage {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   const count = view.getUint32(0, true)
-  if (count === 0) return emptyPage
+  const flags = view.getUint32(4, true)
+  if (count === 0 && flags === 0) return emptyPage
   const rows = new Array<Row>(count)
   let at = 8
   for (let i = 0; i < count; i++) {
@@ -17,21 +20,29 @@ export function decodePage(bytes: Uint8Array): ScanPage {
     rows[i] = { key: bytes.subarray(at + 8, valueAt), value }
     at = end
   }
-  return { rows, more: view.getUint32(4, true) !== 0 }
+  const resume = flags & flagResume ? bytes.subarray(at + 4, at + 4 + view.getUint32(at, true)) : undefined
+  return { rows, more: (flags & flagMore) !== 0, resume }
 }
 
-/** @param bytes  an owned packed answer: per key i32 length or -1, value */
-export function decodeValues(bytes: Uint8Array, count: number): (Uint8Array | undefined)[] {
+/** @param bytes  an owned packed answer (native/LAYOUT.md) */
+export function decodeValues(bytes: Uint8Array): ValuesPage {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  const count = view.getUint32(0, true)
   const values = new Array<Uint8Array | undefined>(count)
-  let at = 0
+  let at = 8
   for (let i = 0; i < count; i++) {
     const length = view.getInt32(at, true)
     at += 4
     values[i] = length < 0 ? undefined : bytes.subarray(at, at + Math.max(0, length))
     at += Math.max(0, length)
   }
-  return values
+  return { values, more: view.getUint32(4, true) !== 0 }
+}
+
+export function encodedKeysBytes(keys: readonly Uint8Array[]): number {
+  let bytes = 0
+  for (const key of keys) bytes += 4 + key.length
+  return bytes
 }
 
 /** Packs keys as u32 length, bytes. @returns bytes used */

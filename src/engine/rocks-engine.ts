@@ -1,8 +1,11 @@
 import { assert } from '../common/assert.js'
 import { StorageError } from '../common/errors.js'
-import type { Cf, Engine, EngineSnapshot, EngineStats, ScanOptions, ScanPage } from './api.js'
-import { addon, arenaFor, storageError } from './native.js'
-import { copyOut, decodePage, decodeValues, encodeKeys } from './pages.js'
+import { wholeValue } from './api.js'
+import type {
+  Cf, Engine, EngineCalls, EngineSnapshot, EngineStats, Hot, PendingRead, ReadDone, ScanOptions, ScanPage, ValuesPage,
+} from './api.js'
+import { addon, storageError } from './native.js'
+import { RocksReads } from './rocks-reads.js'
 
 export interface RocksEngineOptions {
   readonly path: string
@@ -14,13 +17,7 @@ export interface RocksEngineOptions {
   readonly onError?: (error: StorageError) => void
 }
 
-const scanReverse = 1
-const scanKeysOnly = 2
-const none = -1
-const spilled = -2
 const now = 0
-const bytesUnlimited = Number.MAX_SAFE_INTEGER
-const rowsUnlimited = 0x7fffffff
 
 interface Waiting {
   /** Done when the addon's count has reached it; 0 = done already. */
@@ -40,6 +37,8 @@ export function openRocksEngine(options: RocksEngineOptions): RocksEngine {
 /** Engine on RocksDB through the addon. See engine/api.ts for the contract. */
 export class RocksEngine implements Engine {
   readonly #handle: number
+  /** What this thread reads, now and at snapshots. */
+  readonly reads: RocksReads
   readonly #onError: ((error: StorageError) => void) | undefined
   #submits: Waiting[] = []
   #flushes: Waiting[] = []
@@ -54,63 +53,47 @@ export class RocksEngine implements Engine {
     try {
       this.#handle = addon.engineOpen(options.path, options.memtableBytes ?? 32 << 20,
         options.blockCacheBytes ?? 64 << 20, options.backgroundJobs ?? 2,
-        (applied, flushed, error) => this.#onProgress(applied, flushed, error))
+        (applied, flushed, error) => this.#onProgress(applied, flushed, error), triples => this.reads.onRead(triples))
     } catch (error) {
       throw storageError(error)
     }
+    this.reads = new RocksReads(this.#handle)
   }
 
   /** This thread's number for the engine in calls to the addon. */
   get handle(): number { return this.#handle }
 
-  get(cf: Cf, key: Uint8Array): Uint8Array | undefined { return this.getAt(now, cf, key, 0) }
-  getPersisted(cf: Cf, key: Uint8Array): Uint8Array | undefined { return this.getAt(now, cf, key, 1) }
-  multiGet(cf: Cf, keys: readonly Uint8Array[]): (Uint8Array | undefined)[] { return this.multiGetAt(now, cf, keys) }
-  scan(options: ScanOptions): ScanPage { return this.scanAt(now, options) }
-
-  /** @param snapshot a number from RocksSnapshot.id, also of another thread; 0 = now. hot path: bench/micro/engine */
-  getAt(snapshot: number, cf: Cf, key: Uint8Array, persisted: 0 | 1 = 0): Uint8Array | undefined {
-    const arena = arenaFor(key.length)
-    arena.set(key)
-    let length: number
-    try {
-      length = addon.engineGet(this.#handle, snapshot, cf, key.length, persisted)
-    } catch (error) {
-      throw storageError(error)
-    }
-    if (length === none) return undefined
-    return length === spilled ? addon.takeSpill() : copyOut(arena, length)
+  get(cf: Cf, key: Uint8Array): Uint8Array | undefined { return this.reads.getAt(now, cf, key) }
+  getPersisted(cf: Cf, key: Uint8Array): Uint8Array | undefined { return this.reads.getPersisted(cf, key) }
+  multiGet(cf: Cf, keys: readonly Uint8Array[], bytesMax: number): ValuesPage {
+    return this.reads.multiGetAt(now, cf, keys, bytesMax)
+  }
+  scan(options: ScanOptions): ScanPage { return this.reads.scanAt(now, options, 0) }
+  tryGet(cf: Cf, key: Uint8Array, tailBytes = wholeValue): Hot<Uint8Array | undefined> {
+    return this.reads.tryGetAt(now, cf, key, tailBytes)
+  }
+  tryMultiGet(cf: Cf, keys: readonly Uint8Array[], bytesMax: number): Hot<ValuesPage> {
+    return this.reads.tryMultiGetAt(now, cf, keys, bytesMax)
+  }
+  tryScan(options: ScanOptions): Hot<ScanPage> { return this.reads.tryScanAt(now, options) }
+  getLater(cf: Cf, key: Uint8Array, tailBytes: number, done: ReadDone<Uint8Array | undefined>): PendingRead | undefined {
+    return this.reads.getLaterAt(now, cf, key, tailBytes, done)
+  }
+  multiGetLater(cf: Cf, keys: readonly Uint8Array[], bytesMax: number, done: ReadDone<ValuesPage>): PendingRead | undefined {
+    return this.reads.multiGetLaterAt(now, cf, keys, bytesMax, done)
+  }
+  scanLater(options: ScanOptions, done: ReadDone<ScanPage>): PendingRead | undefined {
+    return this.reads.scanLaterAt(now, options, done)
   }
 
-  multiGetAt(snapshot: number, cf: Cf, keys: readonly Uint8Array[]): (Uint8Array | undefined)[] {
-    if (keys.length === 0) return []
-    let requestBytes = 0
-    for (const key of keys) requestBytes += 4 + key.length
-    const arena = arenaFor(requestBytes)
-    encodeKeys(keys, arena)
-    try {
-      const length = addon.engineMultiGet(this.#handle, snapshot, cf, keys.length, requestBytes)
-      return decodeValues(length === spilled ? addon.takeSpill() : copyOut(arena, length), keys.length)
-    } catch (error) {
-      throw storageError(error)
-    }
+  /** @param snapshot a number from RocksSnapshot.id, also of another thread; 0 = now */
+  getAt(snapshot: number, cf: Cf, key: Uint8Array): Uint8Array | undefined { return this.reads.getAt(snapshot, cf, key) }
+  multiGetAt(snapshot: number, cf: Cf, keys: readonly Uint8Array[], bytesMax: number): ValuesPage {
+    return this.reads.multiGetAt(snapshot, cf, keys, bytesMax)
   }
-
   /** @param cancelToken from `takeCancelToken`; 0 = cannot be cancelled */
   scanAt(snapshot: number, options: ScanOptions, cancelToken = 0): ScanPage {
-    const { cf, start, end, rowsMax, bytesMax } = options
-    assert(rowsMax >= 1, 'a scan asks for at least one row')
-    const arena = arenaFor(start.length + end.length)
-    arena.set(start)
-    arena.set(end, start.length)
-    const flags = (options.reverse === true ? scanReverse : 0) | (options.keysOnly === true ? scanKeysOnly : 0)
-    try {
-      const length = addon.scan(this.#handle, snapshot, cf, flags, start.length, end.length,
-        Math.min(rowsMax, rowsUnlimited), Math.min(bytesMax, bytesUnlimited), cancelToken)
-      return decodePage(length === spilled ? addon.takeSpill() : copyOut(arena, length))
-    } catch (error) {
-      throw storageError(error)
-    }
+    return this.reads.scanAt(snapshot, options, cancelToken)
   }
 
   write(batch: Uint8Array): void {
@@ -167,7 +150,7 @@ export class RocksEngine implements Engine {
       const [diskBytes, memtableBytes, pendingCompactionBytes, stalled] = addon.engineStats(this.#handle)
       return {
         diskBytes: diskBytes!, memtableBytes: memtableBytes!, pendingCompactionBytes: pendingCompactionBytes!,
-        stalled: stalled !== 0,
+        stalled: stalled !== 0, readsWaiting: this.reads.waiting, calls: callsOf(addon.engineCalls(this.#handle)),
       }
     } catch (error) {
       throw storageError(error)
@@ -178,6 +161,7 @@ export class RocksEngine implements Engine {
     this.#closing ??= new Promise((resolve, reject) => {
       if (this.#failed) {
         addon.engineClose(this.#handle)
+        this.reads.end()
         resolve()
         return
       }
@@ -185,6 +169,7 @@ export class RocksEngine implements Engine {
         this.#flush(() => {
           this.#drain(this.#submits.length)
           addon.engineClose(this.#handle)
+          this.reads.end()
           resolve()
         })
       } catch (error) {
@@ -251,19 +236,26 @@ export class RocksSnapshot implements EngineSnapshot {
 
   constructor(readonly engine: RocksEngine, readonly id: number) {}
 
-  get(cf: Cf, key: Uint8Array): Uint8Array | undefined {
-    this.#assertHeld()
-    return this.engine.getAt(this.id, cf, key)
+  get(cf: Cf, key: Uint8Array): Uint8Array | undefined { return this.#reads.getAt(this.id, cf, key) }
+  multiGet(cf: Cf, keys: readonly Uint8Array[], bytesMax: number): ValuesPage {
+    return this.#reads.multiGetAt(this.id, cf, keys, bytesMax)
   }
-
-  multiGet(cf: Cf, keys: readonly Uint8Array[]): (Uint8Array | undefined)[] {
-    this.#assertHeld()
-    return this.engine.multiGetAt(this.id, cf, keys)
+  scan(options: ScanOptions): ScanPage { return this.#reads.scanAt(this.id, options, 0) }
+  tryGet(cf: Cf, key: Uint8Array, tailBytes = wholeValue): Hot<Uint8Array | undefined> {
+    return this.#reads.tryGetAt(this.id, cf, key, tailBytes)
   }
-
-  scan(options: ScanOptions): ScanPage {
-    this.#assertHeld()
-    return this.engine.scanAt(this.id, options)
+  tryMultiGet(cf: Cf, keys: readonly Uint8Array[], bytesMax: number): Hot<ValuesPage> {
+    return this.#reads.tryMultiGetAt(this.id, cf, keys, bytesMax)
+  }
+  tryScan(options: ScanOptions): Hot<ScanPage> { return this.#reads.tryScanAt(this.id, options) }
+  getLater(cf: Cf, key: Uint8Array, tailBytes: number, done: ReadDone<Uint8Array | undefined>): PendingRead | undefined {
+    return this.#reads.getLaterAt(this.id, cf, key, tailBytes, done)
+  }
+  multiGetLater(cf: Cf, keys: readonly Uint8Array[], bytesMax: number, done: ReadDone<ValuesPage>): PendingRead | undefined {
+    return this.#reads.multiGetLaterAt(this.id, cf, keys, bytesMax, done)
+  }
+  scanLater(options: ScanOptions, done: ReadDone<ScanPage>): PendingRead | undefined {
+    return this.#reads.scanLaterAt(this.id, options, done)
   }
 
   release(): void {
@@ -272,7 +264,14 @@ export class RocksSnapshot implements EngineSnapshot {
     addon.engineRelease(this.engine.handle, this.id)
   }
 
-  #assertHeld(): void { assert(!this.#released, 'engine snapshot is released') }
+  get #reads(): RocksReads {
+    assert(!this.#released, 'engine snapshot is released')
+    return this.engine.reads
+  }
+}
+
+function callsOf([sumNs, maxNs, ...counts]: readonly number[]): EngineCalls {
+  return { counts, sumMs: sumNs! / 1e6, maxMs: maxNs! / 1e6 }
 }
 
 export const takeCancelToken = (): number => addon.cancelToken()

@@ -130,6 +130,9 @@ export function afterEngineKey(engineKey: Uint8Array): Uint8Array {
 
 // ---- values ----
 
+/** So much of a stored value's end says whether it is alive. */
+export const storedTailBytes = expiryBytes + 1
+
 export const storedLength = (valueBytes: number, hasExpiry: boolean): number =>
   valueBytes + 1 + (hasExpiry ? expiryBytes : 0)
 

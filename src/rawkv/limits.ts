@@ -9,6 +9,14 @@ export const ttlSecondsMax = 0x7fff_ffff
 /** A bound may be one byte longer than a key: "just after the longest key". */
 export const boundBytesMax = limits.keyBytesMax + 1
 
+/**
+ * What one request may do in one turn of the loop, about a millisecond of it. A scan's answer ends there and says `more`;
+ * a batch of more keys is read off the loop.
+ */
+export const turnRowsMax = 1024
+export const turnBytesMax = 1 << 20
+export const turnKeysMax = 256
+
 const invalid = (reason: string): RequestError => ({ kind: 'InvalidArgument', reason })
 
 const exceeded = (limit: string, actual: number, max: number): RequestError =>

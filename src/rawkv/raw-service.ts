@@ -1,17 +1,16 @@
 import { compareBytes, emptyBytes } from '../common/bytes.js'
 import type { Env } from '../common/env.js'
 import type { RequestError, ServerError } from '../common/errors.js'
-import { limits } from '../common/limits.js'
 import { err, ok } from '../common/result.js'
 import type { Result } from '../common/result.js'
-import { Cf } from '../engine/api.js'
 import { allocateRecords } from '../store/api.js'
 import type { KeyRange, RegionStore } from '../store/api.js'
 import type { RpcHandlerContext, RpcHandlers } from '../transport/api.js'
 import type { RawPair, RequestContext, RpcName, RpcResult, Requests } from '../wire/messages.js'
-import { afterEngineKey, engineKeyOf, liveValue, ttlLeft } from './codec.js'
+import { afterEngineKey, engineKeyOf } from './codec.js'
 import { decodeCasResult } from './evaluator.js'
-import { answerTooLarge, checkBatch, checkEntry, checkKey, checkRange, checkRows, checkTtl } from './limits.js'
+import { checkBatch, checkEntry, checkKey, checkRange, checkRows, checkTtl } from './limits.js'
+import { readBatch, readTtl, readValue } from './raw-reads.js'
 import {
   casBytes, deleteBytes, deleteRangeRecord, putBytes, recordKey, writeCas, writeDelete, writePut,
 } from './records.js'
@@ -63,10 +62,8 @@ class RawService {
     if (this.#isLate(request.context, rpc)) return respond(late)
     const key = engineKeyOf(request.key)
     this.#store.read(request.context, single(key), result => {
-      if (!result.ok) return respond(result)
-      const view = result.value
-      const stored = view.reader.get(Cf.Default, key)
-      respond(ok({ value: stored && liveValue(stored, view.nowMs) }))
+      if (result.ok) readValue(result.value, key, respond)
+      else respond(result)
     })
   }
 
@@ -109,11 +106,8 @@ class RawService {
     if (this.#isLate(request.context, rpc)) return respond(late)
     const key = engineKeyOf(request.key)
     this.#store.read(request.context, single(key), result => {
-      if (!result.ok) return respond(result)
-      const { reader, nowMs } = result.value
-      const stored = reader.get(Cf.Default, key)
-      const isLive = stored !== undefined && liveValue(stored, nowMs) !== undefined
-      respond(ok({ ttlSeconds: isLive ? ttlLeft(stored, nowMs) : undefined }))
+      if (result.ok) readTtl(result.value, key, respond)
+      else respond(result)
     })
   }
 
@@ -123,13 +117,8 @@ class RawService {
     if (this.#isLate(request.context, rpc)) return respond(late)
     const keys = request.keys.map(engineKeyOf)
     this.#store.read(request.context, rangeOf(keys), result => {
-      if (!result.ok) return respond(result)
-      const { reader, nowMs } = result.value
-      const values = reader.multiGet(Cf.Default, keys).map(stored => stored && liveValue(stored, nowMs))
-      let bytes = 0
-      for (const value of values) bytes += value?.length ?? 0
-      if (bytes > limits.responseBytesMax && keys.length > 1) return respond(err(answerTooLarge(bytes)))
-      respond(ok({ values }))
+      if (result.ok) readBatch(result.value, keys, request.prefixWelcome, respond)
+      else respond(result)
     })
   }
 

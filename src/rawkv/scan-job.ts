@@ -1,18 +1,21 @@
+import { assert } from '../common/assert.js'
 import { compareBytes, emptyBytes } from '../common/bytes.js'
 import type { Env } from '../common/env.js'
-import { limits } from '../common/limits.js'
 import { err, ok } from '../common/result.js'
 import { Cf } from '../engine/api.js'
-import type { Row } from '../engine/api.js'
+import type { Hot, Row, ScanOptions, ScanPage } from '../engine/api.js'
 import type { RegionStore, RegionView } from '../store/api.js'
 import type { RawScanRequest, RpcResult } from '../wire/messages.js'
-import { afterEngineKey, engineKeyOf, liveValue, wireKeyLength, writeWireKey } from './codec.js'
+import { afterEngineKey, engineKeyOf, liveValue, storedTailBytes, wireKeyLength, writeWireKey } from './codec.js'
+import { turnBytesMax, turnRowsMax } from './limits.js'
 import { clipEnd, rangeEnd } from './ranges.js'
+import { readFailure, readLater } from './raw-reads.js'
 
 /**
  * One scan of one region, in either direction. An answer holds at least one row unless the range is exhausted,
- * because the client resumes behind the last row it got. Where a whole page has expired, the job goes on behind it in
- * a later turn, with a fresh view, so that a field of dead rows never stalls the loop.
+ * because the client resumes behind the last row it got. It ends with a turn's worth of rows and says `more`. Where a
+ * whole page has expired or was deleted, the job goes on behind it in a later turn, with a fresh view and while its
+ * deadline lasts, so that a field of dead rows never stalls the loop.
  */
 export class RawScanJob {
   readonly #store: RegionStore
@@ -53,18 +56,30 @@ export class RawScanJob {
     const { rowsMax, reverse, keysOnly } = this.#request
     const end = clipEnd(this.#end, view.region)
     if (compareBytes(this.#start, end) >= 0) return this.#respond(ok({ rows: [], more: false }))
-    // Values are read for keysOnly too: the expiry is in them.
-    const page = view.reader.scan({
-      cf: Cf.Default, start: this.#start, end, rowsMax, bytesMax: limits.responseBytesMax, reverse,
-    })
-    const rows = liveRows(page.rows, view.nowMs, keysOnly)
-    const last = page.rows.at(-1)
-    if (rows.length > 0 || !page.more || last === undefined) {
-      return this.#respond(ok({ rows, more: page.more }))
+    const options: ScanOptions = {
+      cf: Cf.Default, start: this.#start, end, rowsMax: Math.min(rowsMax, turnRowsMax), bytesMax: turnBytesMax, reverse,
+      ...(keysOnly && { valueTailBytes: storedTailBytes }),
     }
-    if (reverse) this.#end = last.key
-    else this.#start = afterEngineKey(last.key)
-    this.#env.defer(() => this.run())
+    let page: Hot<ScanPage>
+    try {
+      page = view.reader.tryScan(options)
+    } catch (error) {
+      return this.#respond(err(readFailure(view, error)))
+    }
+    if (page !== 'cold') return this.#take(page, view.nowMs)
+    readLater<ScanPage>(view, done => view.reader.scanLater(options, done), found => { this.#take(found, view.nowMs) }, this.#respond)
+  }
+
+  #take(page: ScanPage, nowMs: number): void {
+    const { reverse, keysOnly } = this.#request
+    const rows = liveRows(page.rows, nowMs, keysOnly)
+    const last = page.rows.at(-1)
+    if (rows.length > 0 || !page.more) return this.#respond(ok({ rows, more: page.more }))
+    const key = page.resume ?? last?.key
+    assert(key !== undefined, 'a page with more behind it says where')
+    if (reverse) this.#end = key
+    else this.#start = page.resume === undefined ? afterEngineKey(key) : key
+    this.#env.defer(() => { this.run() })
   }
 }
 

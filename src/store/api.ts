@@ -1,4 +1,4 @@
-import type { RegionError, ServerError } from '../common/errors.js'
+import type { RegionError, ServerError, StorageError } from '../common/errors.js'
 import type { Env } from '../common/env.js'
 import type { RegionId, StoreId } from '../common/ids.js'
 import type { Region } from '../common/region.js'
@@ -42,7 +42,7 @@ export interface RegionStore {
     done: (result: Result<readonly Uint8Array[], ServerError>) => void): void
   /**
    * Linearizable view of one region: by lease when it holds (then `done` runs before read returns), else after ReadIndex.
-   * The reader is valid during `done` only.
+   * The reader is valid during `done` only; what it is asked for in there to be read later is read as of then.
    */
   read(context: RequestContext, range: KeyRange, done: (result: Result<RegionView, ServerError>) => void): void
   /** Rough load figure for refusing early. */
@@ -61,6 +61,8 @@ export interface RegionView {
   readonly region: Region
   /** Wall clock for expiry of TTL on read. */
   readonly nowMs: number
+  /** The reader failed, at once or later: the store acts on it. @returns what the caller is told */
+  readonly failed: (regionId: RegionId, error: StorageError) => ServerError
 }
 
 /** What a store asks of PD. Fire and forget with callbacks in later turns; undefined = PD not reachable. */

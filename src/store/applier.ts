@@ -144,7 +144,7 @@ export class Applier {
     for (const key of overlay.keys()) if (key >= from && (to === '' || key < to)) overlay.set(key, undefined)
     let next = start
     for (;;) {
-      const page = this.#engine.scan({ cf: Cf.Default, start: next, end, rowsMax: 1024, bytesMax: 1 << 20, keysOnly: true })
+      const page = this.#engine.scan({ cf: Cf.Default, start: next, end, rowsMax: 1024, bytesMax: 1 << 20, valueTailBytes: 0 })
       for (const row of page.rows) overlay.set(keyText(row.key), undefined)
       const last = page.rows[page.rows.length - 1]
       if (!page.more || last === undefined) return

@@ -1,5 +1,5 @@
 import { emptyBytes } from '../common/bytes.js'
-import type { ServerError } from '../common/errors.js'
+import type { ServerError, StorageError } from '../common/errors.js'
 import type { RegionId, StoreId } from '../common/ids.js'
 import type { Region } from '../common/region.js'
 import { peerOnStore } from '../common/region.js'
@@ -281,7 +281,13 @@ class Store implements StoreApi {
   }
 
   #view(region: Region): RegionView {
-    return { reader: this.#shared.engine, region, nowMs: this.#shared.env.clock.wallMs() }
+    return { reader: this.#shared.engine, region, nowMs: this.#shared.env.clock.wallMs(), failed: this.#readFailed }
+  }
+
+  /** The engine could not read rows of a region. */
+  readonly #readFailed = (regionId: RegionId, error: StorageError): ServerError => {
+    this.#shared.env.log('error', 'store.read-failed', { region: regionId, code: error.code, reason: error.message })
+    return { kind: 'ServerIsBusy', reason: `rows of the region cannot be read: ${error.code}`, backoffMs: 500 }
   }
 
   splitRegion(context: RequestContext, keys: readonly Uint8Array[], done: (result: Result<readonly Region[], ServerError>) => void): void {

@@ -187,7 +187,7 @@ export interface Requests {
   RawGet: { readonly context: RequestContext; readonly key: Uint8Array }
   RawPut: { readonly context: RequestContext; readonly key: Uint8Array; readonly value: Uint8Array; readonly ttlSeconds: number }
   RawDelete: { readonly context: RequestContext; readonly key: Uint8Array }
-  RawBatchGet: { readonly context: RequestContext; readonly keys: readonly Uint8Array[] }
+  RawBatchGet: { readonly context: RequestContext; readonly keys: readonly Uint8Array[]; readonly prefixWelcome: boolean }
   RawBatchPut: { readonly context: RequestContext; readonly pairs: readonly RawPair[] }
   RawBatchDelete: { readonly context: RequestContext; readonly keys: readonly Uint8Array[] }
   RawScan: RawScanRequest
@@ -238,7 +238,8 @@ export interface Responses {
   RawPut: Empty
   RawDelete: Empty
   /** Same order as keys; undefined = absent. */
-  RawBatchGet: { readonly values: readonly (Uint8Array | undefined)[] }
+  /** `more`: the values of the first keys, because all are too much for one answer (and the request welcomes that). */
+  RawBatchGet: { readonly values: readonly (Uint8Array | undefined)[]; readonly more: boolean }
   RawBatchPut: Empty
   RawBatchDelete: Empty
   /** Keys are API v2 keys. `more`: stopped at rowsMax or at a byte limit inside the region. */

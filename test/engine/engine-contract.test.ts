@@ -75,7 +75,7 @@ const all = (reader: EngineReader, cf: Cf = Cf.Default, reverse = false): string
   show(reader.scan({ cf, start: emptyBytes, end: emptyBytes, rowsMax: 1000, bytesMax: 1 << 20, reverse }))
 const range = (reader: EngineReader, start: string, end: string, rowsMax: number, bytesMax: number,
   reverse = false, keysOnly = false): string =>
-  show(reader.scan({ cf: Cf.Default, start: key(start), end: key(end), rowsMax, bytesMax, reverse, keysOnly }))
+  show(reader.scan({ cf: Cf.Default, start: key(start), end: key(end), rowsMax, bytesMax, reverse, ...(keysOnly && { valueTailBytes: 0 }) }))
 
 for (const [name, make] of [['RocksEngine', rocks], ['MemEngine', memory]] as const) {
   void t.test(name, async t => {
@@ -130,9 +130,9 @@ for (const [name, make] of [['RocksEngine', rocks], ['MemEngine', memory]] as co
       t.equal(text(engine.get(Cf.Default, key('a'))), '1')
       t.equal(engine.get(Cf.Default, key('b'))?.length, 0)
       engine.write(emptyBytes)
-      const many = engine.multiGet(Cf.Default, [key('b'), key('x'), key('a'), key('a')])
+      const many = engine.multiGet(Cf.Default, [key('b'), key('x'), key('a'), key('a')], 100).values
       t.same(many.map(text), ['', undefined, '1', '1'])
-      t.same(engine.multiGet(Cf.Default, []), [])
+      t.same(engine.multiGet(Cf.Default, [], 100), { values: [], more: false })
     })
 
     check('big values and big pages come back whole', (t, { engine }) => {
@@ -140,7 +140,7 @@ for (const [name, make] of [['RocksEngine', rocks], ['MemEngine', memory]] as co
       for (let i = 0; i < 9; i++) batch.put(Cf.Default, key(`big${i}`), new Uint8Array(300_000).fill(i))
       engine.write(batch.finish())
       t.same(engine.get(Cf.Default, key('big7')), new Uint8Array(300_000).fill(7))
-      const values = engine.multiGet(Cf.Default, [key('big8'), key('no'), key('big1')])
+      const values = engine.multiGet(Cf.Default, [key('big8'), key('no'), key('big1')], 1e9).values
       t.same([values[0]![299_999], values[1], values[2]![0], values[2]!.length], [8, undefined, 1, 300_000])
       for (const reverse of [false, true]) {
         const page = engine.scan({
@@ -179,7 +179,7 @@ for (const [name, make] of [['RocksEngine', rocks], ['MemEngine', memory]] as co
       t.equal(all(snapshot), 'a=1 b=1')
       t.equal(all(snapshot, Cf.Default, true), 'b=1 a=1')
       t.equal(text(snapshot.get(Cf.Default, key('b'))), '1')
-      t.same(snapshot.multiGet(Cf.Default, [key('c'), key('a')]).map(text), [undefined, '1'])
+      t.same(snapshot.multiGet(Cf.Default, [key('c'), key('a')], 100).values.map(text), [undefined, '1'])
       t.equal(all(engine), 'a=2 c=2')
       snapshot.release()
       snapshot.release()

@@ -17,12 +17,12 @@ if (parentPort !== null) {
   const engine = openRocksEngine({ path: job.path })
   const options = { cf: Cf.Default, start: emptyBytes, end: emptyBytes, rowsMax: 1e9, bytesMax: 1e12 }
   if (job.kind === 'count') {
-    const rows = engine.scanAt(job.snapshot, { ...options, keysOnly: true }).rows.length
+    const rows = engine.scanAt(job.snapshot, { ...options, valueTailBytes: 0 }).rows.length
     await engine.close()
     parentPort.postMessage(rows)
   } else {
     // Neither closes: the environment's end must.
-    addon.cursorOpen(engine.handle, 0, Cf.Default, 0, 0, 0)
+    addon.cursorOpen(engine.handle, 0, Cf.Default, 0, 0, 0, -1)
     engine.snapshot()
     parentPort.postMessage('running')
     while (job.kind === 'forever') {

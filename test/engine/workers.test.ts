@@ -145,7 +145,7 @@ void t.test('open, use and close many times: memory, handles and threads stay', 
     for (let i = 0; i < count; i++) {
       const snapshot = engine.snapshot()
       snapshot.scan({ ...options, reverse: i % 2 === 0 })
-      const cursor = addon.cursorOpen(engine.handle, snapshot.id, Cf.Default, 0, 0, 0)
+      const cursor = addon.cursorOpen(engine.handle, snapshot.id, Cf.Default, 0, 0, 0, -1)
       addon.cursorNext(engine.handle, cursor, 100, 1e6, 0)
       addon.cursorClose(engine.handle, cursor)
       snapshot.release()

@@ -1,12 +1,15 @@
 import type { Env, Timer } from '../../src/common/env.js'
-import type { ServerError } from '../../src/common/errors.js'
+import type { ServerError, StorageError } from '../../src/common/errors.js'
 import { compareBytes } from '../../src/common/bytes.js'
 import { regionContains, regionCovers, sameEpoch } from '../../src/common/region.js'
+import type { RegionId } from '../../src/common/ids.js'
 import type { Region } from '../../src/common/region.js'
 import { err, ok } from '../../src/common/result.js'
 import type { Result } from '../../src/common/result.js'
-import { BatchOp } from '../../src/engine/api.js'
-import type { EngineReader, Row, ScanOptions, ScanPage , Cf } from '../../src/engine/api.js'
+import { BatchOp, wholeValue } from '../../src/engine/api.js'
+import type {
+  Cf, EngineReader, Hot, PendingRead, ReadDone, Row, ScanOptions, ScanPage, ValuesPage,
+} from '../../src/engine/api.js'
 import { rawEvaluator } from '../../src/rawkv/evaluator.js'
 import { toHex } from '../../src/common/bytes.js'
 import type { KeyRange, RegionStore, RegionView } from '../../src/store/api.js'
@@ -15,10 +18,31 @@ import type { RequestContext } from '../../src/wire/messages.js'
 /** A sorted map that scans as engine/api promises; enough to stand under the raw service. */
 export class MapReader implements EngineReader {
   readonly rows = new Map<string, Row>()
+  /** Everything is on disk. */
+  isCold = false
+  /** What reads fail with. */
+  failure: StorageError | undefined
+  /** No thread takes a read. */
+  isCrowded = false
+  later: (run: () => void) => void = run => { queueMicrotask(run) }
+  readonly scans: ScanOptions[] = []
 
-  get(_cf: Cf, key: Uint8Array): Uint8Array | undefined { return this.rows.get(toHex(key))?.value }
-  multiGet(cf: Cf, keys: readonly Uint8Array[]): (Uint8Array | undefined)[] { return keys.map(key => this.get(cf, key)) }
+  get(_cf: Cf, key: Uint8Array, tailBytes = wholeValue): Uint8Array | undefined {
+    return tailOf(this.rows.get(toHex(key))?.value, tailBytes)
+  }
+  multiGet(cf: Cf, keys: readonly Uint8Array[], bytesMax: number): ValuesPage {
+    const values: (Uint8Array | undefined)[] = []
+    let bytes = 0
+    for (const key of keys) {
+      const value = this.get(cf, key)
+      bytes += value?.length ?? 0
+      if (values.length > 0 && bytes > bytesMax) return { values, more: true }
+      values.push(value)
+    }
+    return { values, more: false }
+  }
   scan(options: ScanOptions): ScanPage {
+    this.scans.push(options)
     const all = [...this.rows.values()].sort((left, right) => compareBytes(left.key, right.key))
       .filter(row => compareBytes(row.key, options.start) >= 0 &&
         (options.end.length === 0 || compareBytes(row.key, options.end) < 0))
@@ -26,13 +50,44 @@ export class MapReader implements EngineReader {
     const rows: Row[] = []
     let bytes = 0
     for (const row of all) {
-      if (rows.length === options.rowsMax || (rows.length > 0 && bytes >= options.bytesMax)) return { rows, more: true }
-      rows.push({ key: row.key, value: options.keysOnly ? new Uint8Array(0) : row.value })
-      bytes += row.key.length + row.value.length
+      if (rows.length === options.rowsMax || (rows.length > 0 && bytes >= options.bytesMax)) return { rows, more: true, resume: undefined }
+      const value = tailOf(row.value, options.valueTailBytes ?? wholeValue)!
+      rows.push({ key: row.key, value })
+      bytes += row.key.length + value.length
     }
-    return { rows, more: false }
+    return { rows, more: false, resume: undefined }
+  }
+
+  tryGet(cf: Cf, key: Uint8Array, tailBytes?: number): Hot<Uint8Array | undefined> { return this.#try(() => this.get(cf, key, tailBytes)) }
+  tryMultiGet(cf: Cf, keys: readonly Uint8Array[], bytesMax: number): Hot<ValuesPage> {
+    return this.#try(() => this.multiGet(cf, keys, bytesMax))
+  }
+  tryScan(options: ScanOptions): Hot<ScanPage> { return this.#try(() => this.scan(options)) }
+  getLater(cf: Cf, key: Uint8Array, tailBytes: number, done: ReadDone<Uint8Array | undefined>): PendingRead | undefined {
+    return this.#later(this.get(cf, key, tailBytes), done)
+  }
+  multiGetLater(cf: Cf, keys: readonly Uint8Array[], bytesMax: number, done: ReadDone<ValuesPage>): PendingRead | undefined {
+    return this.#later(this.multiGet(cf, keys, bytesMax), done)
+  }
+  scanLater(options: ScanOptions, done: ReadDone<ScanPage>): PendingRead | undefined { return this.#later(this.scan(options), done) }
+
+  #try<T>(read: () => T): Hot<T> {
+    if (this.isCold) return 'cold'
+    if (this.failure) throw this.failure
+    return read()
+  }
+
+  /** Found at once, told later: what is written meanwhile is not seen. */
+  #later<T>(found: T, done: ReadDone<T>): PendingRead | undefined {
+    if (this.isCrowded) return undefined
+    const { failure } = this
+    this.later(() => { done(failure ? err(failure) : ok(found)) })
+    return { cancel: () => {} }
   }
 }
+
+const tailOf = (value: Uint8Array | undefined, tailBytes: number): Uint8Array | undefined =>
+  value && value.length > tailBytes ? value.subarray(value.length - tailBytes) : value
 
 /** One store, all its regions led here; applies at once and answers in the same turn. */
 export class FakeStore implements RegionStore {
@@ -60,10 +115,16 @@ export class FakeStore implements RegionStore {
       startKey: region.startKey, endKey: region.endKey })
   }
 
+  readonly readFailures: StorageError[] = []
+  readonly #failed = (_region: RegionId, error: StorageError): ServerError => {
+    this.readFailures.push(error)
+    return { kind: 'ServerIsBusy', reason: error.message, backoffMs: 1 }
+  }
+
   read(context: RequestContext, range: KeyRange, done: (result: Result<RegionView, ServerError>) => void): void {
     this.reads++
     const region = this.#region(context, range)
-    done(region.ok ? ok({ reader: this.reader, region: region.value, nowMs: this.nowMs }) : region)
+    done(region.ok ? ok({ reader: this.reader, region: region.value, nowMs: this.nowMs, failed: this.#failed }) : region)
   }
 
   write(context: RequestContext, range: KeyRange, records: Uint8Array,

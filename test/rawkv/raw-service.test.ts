@@ -82,9 +82,9 @@ t.test('a batch lies in one region or nothing happens', async t => {
   t.match(await call('RawBatchPut', { context: contextOf(1), pairs: [pair('z'), pair('a')] }), { error: { kind: 'KeyNotInRegion' } })
   t.equal(store.reader.rows.size, 0)
   t.match(await call('RawBatchPut', { context: contextOf(1), pairs: [pair('c'), pair('a'), { ...pair('b'), ttlSeconds: 5 }] }), { ok: true })
-  t.same(await call('RawBatchGet', { context: contextOf(1), keys: [k('b'), k('bb'), k('a')] }),
-    { ok: true, value: { values: [utf8('b'), undefined, utf8('a')] } })
-  t.match(await call('RawBatchGet', { context: contextOf(1), keys: [k('b'), k('z')] }), { error: { kind: 'KeyNotInRegion' } })
+  t.same(await call('RawBatchGet', { context: contextOf(1), keys: [k('b'), k('bb'), k('a')], prefixWelcome: false }),
+    { ok: true, value: { values: [utf8('b'), undefined, utf8('a')], more: false } })
+  t.match(await call('RawBatchGet', { context: contextOf(1), keys: [k('b'), k('z')], prefixWelcome: false }), { error: { kind: 'KeyNotInRegion' } })
   t.match(await call('RawBatchDelete', { context: contextOf(1), keys: [k('c'), k('a')] }), { ok: true })
   t.equal(store.reader.rows.size, 1)
 })
@@ -141,7 +141,7 @@ t.test('what is wrong, late or too much is refused before the store sees it', as
   t.match(await call('RawPut', { context, key: k('a'), value: big.subarray(0, 1), ttlSeconds: -1 }), { error: { kind: 'InvalidArgument' } })
   t.match(await call('RawGet', { context, key: k('x'.repeat(8193)) }), { error: { limit: 'keyBytesMax' } })
   t.match(await call('RawGet', { context, key: utf8('plain') }), { error: { kind: 'InvalidArgument' } })
-  t.match(await call('RawBatchGet', { context, keys: [] }), { error: { kind: 'InvalidArgument' } })
+  t.match(await call('RawBatchGet', { context, keys: [], prefixWelcome: false }), { error: { kind: 'InvalidArgument' } })
   t.match(await call('RawBatchPut', { context, pairs: Array.from({ length: 3 }, () => ({ key: k('a'), value: big.subarray(0, 3 << 20), ttlSeconds: 0 })) }),
     { error: { limit: 'entryBytesMax' } })
   env.nowMs += 1000
@@ -160,6 +160,6 @@ t.test('an answer of many large values names its limit', async t => {
   for (const key of ['a', 'b', 'c']) {
     await call('RawPut', { context, key: k(key), value: new Uint8Array(2 << 20), ttlSeconds: 0 })
   }
-  t.match(await call('RawBatchGet', { context, keys: [k('a'), k('b'), k('c')] }), { error: { limit: 'responseBytesMax' } })
-  t.match(await call('RawBatchGet', { context, keys: [k('a'), k('b')] }), { ok: true })
+  t.match(await call('RawBatchGet', { context, keys: [k('a'), k('b'), k('c')], prefixWelcome: false }), { error: { limit: 'responseBytesMax' } })
+  t.match(await call('RawBatchGet', { context, keys: [k('a'), k('b')], prefixWelcome: false }), { ok: true })
 })

@@ -312,6 +312,7 @@ export function writeRawBatchGetRequest(w: FrameWriter, v: Requests['RawBatchGet
   const t = w.table(layouts.rawBatchGetRequestLayout)
   w.link(t + 4, writeRequestContext(w, v.context))
   blocks.writeKeys(w, t + 8, v.keys)
+  w.setU8(t + 12, v.prefixWelcome ? 1 : 0)
   return t
 }
 
@@ -320,6 +321,7 @@ export function readRawBatchGetRequest(r: BodyReader, t: number): Requests['RawB
   return {
     context: readRequestContext(r, r.target(t, vt, 4)),
     keys: blocks.readKeys(r, r.target(t, vt, 6))!,
+    prefixWelcome: r.fieldU8(t, vt, 8) !== 0,
   }
 }
 
@@ -327,6 +329,7 @@ export function writeRawBatchGetResponse(w: FrameWriter, v: Responses['RawBatchG
   const t = w.table(layouts.rawBatchGetResponseLayout)
   w.absent(t, 4)
   blocks.writeValues(w, t + 8, v.values)
+  w.setU8(t + 12, v.more ? 1 : 0)
   return t
 }
 
@@ -334,6 +337,7 @@ export function readRawBatchGetResponse(r: BodyReader, t: number): Responses['Ra
   const vt = r.vtable(t)
   return {
     values: blocks.readValues(r, r.target(t, vt, 6))!,
+    more: r.fieldU8(t, vt, 8) !== 0,
   }
 }
 

@@ -419,8 +419,13 @@ keysArray():Uint8Array|null {
   return offset ? new Uint8Array(this.bb!.bytes().buffer, this.bb!.bytes().byteOffset + this.bb!.__vector(this.bb_pos + offset), this.bb!.__vector_len(this.bb_pos + offset)) : null;
 }
 
+prefixWelcome():boolean {
+  const offset = this.bb!.__offset(this.bb_pos, 8);
+  return offset ? !!this.bb!.readInt8(this.bb_pos + offset) : false;
+}
+
 static startRawBatchGetRequest(builder:flatbuffers.Builder) {
-  builder.startObject(2);
+  builder.startObject(3);
 }
 
 static addContext(builder:flatbuffers.Builder, contextOffset:flatbuffers.Offset) {
@@ -443,6 +448,10 @@ static startKeysVector(builder:flatbuffers.Builder, numElems:number) {
   builder.startVector(1, numElems, 1);
 }
 
+static addPrefixWelcome(builder:flatbuffers.Builder, prefixWelcome:boolean) {
+  builder.addFieldInt8(2, +prefixWelcome, +false);
+}
+
 static endRawBatchGetRequest(builder:flatbuffers.Builder):flatbuffers.Offset {
   const offset = builder.endObject();
   builder.requiredField(offset, 4) // context
@@ -450,10 +459,11 @@ static endRawBatchGetRequest(builder:flatbuffers.Builder):flatbuffers.Offset {
   return offset;
 }
 
-static createRawBatchGetRequest(builder:flatbuffers.Builder, contextOffset:flatbuffers.Offset, keysOffset:flatbuffers.Offset):flatbuffers.Offset {
+static createRawBatchGetRequest(builder:flatbuffers.Builder, contextOffset:flatbuffers.Offset, keysOffset:flatbuffers.Offset, prefixWelcome:boolean):flatbuffers.Offset {
   RawBatchGetRequest.startRawBatchGetRequest(builder);
   RawBatchGetRequest.addContext(builder, contextOffset);
   RawBatchGetRequest.addKeys(builder, keysOffset);
+  RawBatchGetRequest.addPrefixWelcome(builder, prefixWelcome);
   return RawBatchGetRequest.endRawBatchGetRequest(builder);
 }
 
@@ -504,8 +514,13 @@ valuesArray():Uint8Array|null {
   return offset ? new Uint8Array(this.bb!.bytes().buffer, this.bb!.bytes().byteOffset + this.bb!.__vector(this.bb_pos + offset), this.bb!.__vector_len(this.bb_pos + offset)) : null;
 }
 
+more():boolean {
+  const offset = this.bb!.__offset(this.bb_pos, 8);
+  return offset ? !!this.bb!.readInt8(this.bb_pos + offset) : false;
+}
+
 static startRawBatchGetResponse(builder:flatbuffers.Builder) {
-  builder.startObject(2);
+  builder.startObject(3);
 }
 
 static addError(builder:flatbuffers.Builder, errorOffset:flatbuffers.Offset) {
@@ -528,16 +543,21 @@ static startValuesVector(builder:flatbuffers.Builder, numElems:number) {
   builder.startVector(1, numElems, 1);
 }
 
+static addMore(builder:flatbuffers.Builder, more:boolean) {
+  builder.addFieldInt8(2, +more, +false);
+}
+
 static endRawBatchGetResponse(builder:flatbuffers.Builder):flatbuffers.Offset {
   const offset = builder.endObject();
   builder.requiredField(offset, 6) // values
   return offset;
 }
 
-static createRawBatchGetResponse(builder:flatbuffers.Builder, errorOffset:flatbuffers.Offset, valuesOffset:flatbuffers.Offset):flatbuffers.Offset {
+static createRawBatchGetResponse(builder:flatbuffers.Builder, errorOffset:flatbuffers.Offset, valuesOffset:flatbuffers.Offset, more:boolean):flatbuffers.Offset {
   RawBatchGetResponse.startRawBatchGetResponse(builder);
   RawBatchGetResponse.addError(builder, errorOffset);
   RawBatchGetResponse.addValues(builder, valuesOffset);
+  RawBatchGetResponse.addMore(builder, more);
   return RawBatchGetResponse.endRawBatchGetResponse(builder);
 }
 

@@ -203,18 +203,20 @@ export const rawDeleteRequestLayout: Layout = {
 }
 
 export const rawBatchGetRequestLayout: Layout = {
-  name: 'RawBatchGetRequest', isResponse: false, tableBytes: 12, vtable: [8, 12, 4, 8],
+  name: 'RawBatchGetRequest', isResponse: false, tableBytes: 16, vtable: [10, 16, 4, 8, 12],
   fields: [
     { path: 'context', slot: 4, bytes: 4, kind: FieldKind.Table, required: true, names: undefined, struct: undefined, table: () => requestContextLayout },
     { path: 'keys', slot: 6, bytes: 4, kind: FieldKind.Bytes, required: true, names: undefined, struct: undefined, table: undefined },
+    { path: 'prefixWelcome', slot: 8, bytes: 1, kind: FieldKind.Bool, required: false, names: undefined, struct: undefined, table: undefined },
   ],
 }
 
 export const rawBatchGetResponseLayout: Layout = {
-  name: 'RawBatchGetResponse', isResponse: true, tableBytes: 12, vtable: [8, 12, 4, 8],
+  name: 'RawBatchGetResponse', isResponse: true, tableBytes: 16, vtable: [10, 16, 4, 8, 12],
   fields: [
     { path: 'error', slot: 4, bytes: 4, kind: FieldKind.Table, required: false, names: undefined, struct: undefined, table: () => serverErrorLayout },
     { path: 'values', slot: 6, bytes: 4, kind: FieldKind.Bytes, required: true, names: undefined, struct: undefined, table: undefined },
+    { path: 'more', slot: 8, bytes: 1, kind: FieldKind.Bool, required: false, names: undefined, struct: undefined, table: undefined },
   ],
 }
 
