@@ -6,6 +6,7 @@ import { addressesOption, durationOption, integerOption } from './arguments.js'
 import { withConnection } from './connection.js'
 import { addOperators } from './ctl-operator.js'
 import { addRegions } from './ctl-region.js'
+import { addStatus, silentStores, stateText } from './ctl-status.js'
 import { CommandError, exitCodes, printJson, printLine, printTable } from './output.js'
 
 export interface CtlOptions {
@@ -30,6 +31,7 @@ Examples:
   karst ctl region remove-peer --region 4 --store 2
   karst ctl operator add promote-learner --region 4 --store 5
   karst ctl store offline 3                         move its replicas away; 'up' takes it back
+  karst ctl store tombstone 3                       bury it; says what would be lost, --force does it all the same
   karst ctl member
   karst ctl tso
 
@@ -70,45 +72,6 @@ const storeJson = (store: StoreMeta): Record<string, unknown> => ({
 const labelsText = (labels: Readonly<Record<string, string>>): string =>
   Object.entries(labels).map(([name, value]) => `${name}=${value}`).join(',')
 
-const pingMsMax = 1_000
-
-/** Stores that do not answer us now; PD forgets nobody before half an hour of silence. */
-async function silentStores(connection: Connection, stores: readonly StoreMeta[]): Promise<ReadonlySet<number>> {
-  const asked = stores.filter(store => store.state !== 'tombstone')
-  const answers = await Promise.all(asked.map(store =>
-    connection.channel(store.address).call('Ping', { sentAtMs: 0 }, { timeoutMs: pingMsMax })))
-  return new Set(asked.filter((_store, at) => answers[at]?.answered !== true).map(store => store.storeId))
-}
-
-const stateText = (store: StoreMeta, silent: ReadonlySet<number>): string =>
-  `${store.state}${silent.has(store.storeId) ? ' (no answer)' : ''}`
-
-function addStatus(ctl: Command): void {
-  ctl.command('status').description('one look: PD, stores, regions without a leader or with too few replicas')
-    .action(async (_options: unknown, command: Command) => {
-      await onCluster(command, async (connection, options) => {
-        const { pd } = connection
-        const [members, stores, regions] = await Promise.all([pd.getMembers(), pd.getStores(), allRegions(pd)])
-        const silent = await silentStores(connection, stores)
-        const leaderless = regions.filter(route => route.leader === undefined).length
-        const isWell = members.some(member => member.isLeader) && leaderless === 0 && regions.length > 0 && silent.size === 0
-        const view = {
-          clusterId: pd.clusterId.toString(), members: members.length, pdLeader: members.find(one => one.isLeader)?.name ?? null,
-          stores: stores.length, storesWithoutAnswer: [...silent], regions: regions.length, regionsWithoutLeader: leaderless,
-        }
-        if (options.json) printJson(view)
-        else {
-          printTable(['cluster', view.clusterId], [
-            ['PD', `${view.members} ${view.members === 1 ? 'member' : 'members'}, leader ${view.pdLeader ?? 'none'}`],
-            ['stores', stores.map(store => `${store.storeId} ${stateText(store, silent)}`).join(', ')],
-            ['regions', leaderless === 0 ? String(regions.length) : `${regions.length}, ${leaderless} without a leader`],
-          ])
-        }
-        if (!isWell) process.exitCode = exitCodes.failed
-      })
-    })
-}
-
 /** Every region PD knows, in key order. */
 export async function allRegions(pd: Connection['pd']): Promise<Awaited<ReturnType<Connection['pd']['scanRegions']>>> {
   const found: (typeof page)[number][] = []
@@ -130,7 +93,7 @@ function addStores(ctl: Command): void {
         const [all, regions] = await Promise.all([pd.getStores(), allRegions(pd)])
         const stores = all.filter(one => id === undefined || one.storeId === id)
         if (id !== undefined && stores.length === 0) throw new CommandError('NotFound', `there is no store ${id}`)
-        const silent = await silentStores(connection, stores)
+        const silent = new Set<number>((await silentStores(connection, stores)).map(one => one.storeId))
         const rows = stores.map(one => ({
           ...storeJson(one), answers: one.state === 'tombstone' ? null : !silent.has(one.storeId),
           leaders: regions.filter(route => route.leader?.storeId === one.storeId).length,
@@ -147,12 +110,14 @@ function addStores(ctl: Command): void {
   const states = [['offline', 'move its replicas away and take it out'], ['up', 'take an offline store back'],
     ['tombstone', 'bury an offline store for good']] as const
   for (const [state, about] of states) {
-    store.command(`${state} <id>`).description(about).action(async (text: string, _options: unknown, command: Command) => {
+    const child = store.command(`${state} <id>`).description(about)
+    if (state === 'tombstone') child.option('--force', 'although replicas are lost; without it, what would be lost is said')
+    child.action(async (text: string, given: { readonly force?: true }, command: Command) => {
       const id = idOption(text)
       await onCluster(command, async ({ pd }, options) => {
         const known = (await pd.getStores()).find(one => one.storeId === id)
         if (known === undefined) throw new CommandError('NotFound', `there is no store ${id}`)
-        await pd.putStore({ ...known, storeId: storeId(id), state })
+        await pd.putStore({ ...known, storeId: storeId(id), state }, state === 'up' || given.force === true)
         if (options.json) printJson({ ok: true, id, state })
         else printLine(`store ${id} is ${state}`)
       })

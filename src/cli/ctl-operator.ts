@@ -15,10 +15,12 @@ type Kind = Exclude<Operator['kind'], 'splitRegion'>
 interface OperatorOptions {
   readonly region: number
   readonly store: number
+  readonly force?: true
 }
 
 const withPlace = (command: Command): Command => command
   .requiredOption('--region <id>', 'the region', idOption).requiredOption('--store <id>', 'the store of the replica', idOption)
+  .option('--force', 'also where it costs the region its quorum; without it, PD says what would be lost')
 
 export function addOperators(ctl: Command): void {
   const operator = ctl.command('operator').description('wishes PD passes to the leader of a region')
@@ -49,7 +51,7 @@ async function ask(command: Command, kind: Kind, word: string): Promise<void> {
     }
     // PD gives a new replica its id.
     const peer: PeerRef = existing ?? { peerId: peerId(0), storeId: storeId(given.store), role: 'learner' }
-    await pd.addOperator({ kind, regionId: route.region.regionId, epoch: route.region.epoch, peer })
+    await pd.addOperator({ kind, regionId: route.region.regionId, epoch: route.region.epoch, peer, ...(given.force === true && { isForced: true }) })
     if (options.json) printJson({ ok: true, kind, region: given.region, store: given.store, ...(existing && { peer: existing.peerId }) })
     else printLine(`PD will ask the leader of region ${given.region}: ${word} on store ${given.store}`)
   })

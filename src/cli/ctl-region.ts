@@ -3,7 +3,7 @@ import { fromUtf8, toHex, utf8 } from '../common/bytes.js'
 import { peerId, regionId, storeId } from '../common/ids.js'
 import { decodeBytes } from '../common/memcomparable.js'
 import { peerOnStore } from '../common/region.js'
-import type { PeerRef } from '../common/region.js'
+import type { PeerRef, Region } from '../common/region.js'
 import { engineKeyOf, wireKey } from '../rawkv/codec.js'
 import type { Connection } from '../server/connection.js'
 import type { PeerInfo, RegionRoute, Requests, RequestContext, Responses } from '../wire/messages.js'
@@ -106,21 +106,28 @@ function boundText(engine: Uint8Array, open: string): string {
   return `${keyspace === 0 ? '' : `${keyspace}:`}${showBytes(plain.subarray(4))}`
 }
 
-function regionJson({ region, leader }: RegionRoute): Record<string, unknown> {
+function regionJson({ region, leader, heard }: RegionRoute): Record<string, unknown> {
   const userKey = (engine: Uint8Array): string | null => {
     const plain = engine.length === 0 ? undefined : decodeBytes(engine)?.plain
     return plain === undefined ? null : fromUtf8(plain.subarray(4))
   }
   return {
     id: region.regionId, startKey: toHex(region.startKey), endKey: toHex(region.endKey), start: userKey(region.startKey),
-    end: userKey(region.endKey), epoch: region.epoch, leaderStore: leader?.storeId ?? null, leader: leader ?? null, peers: region.peers,
+    end: userKey(region.endKey), epoch: region.epoch, leaderStore: leader?.storeId ?? null, leader: leader ?? null,
+    heard: heard === undefined ? null : { store: heard.storeId, msAgo: heard.msAgo }, peers: region.peers,
   }
 }
 
+/** A leader that PD does not believe in any more is shown as what was heard last. */
+function leaderText({ leader, heard }: RegionRoute): string {
+  if (leader !== undefined) return `store ${leader.storeId}`
+  return heard === undefined ? 'none' : `none (store ${heard.storeId}, ${Math.round(heard.msAgo / 1_000)} s ago)`
+}
+
 function printRegions(routes: readonly RegionRoute[]): void {
-  printTable(['id', 'from', 'to', 'epoch', 'leader', 'replicas'], routes.map(({ region, leader }) => [
+  printTable(['id', 'from', 'to', 'epoch', 'leader', 'replicas'], routes.map(({ region, leader, heard }) => [
     region.regionId, boundText(region.startKey, '-∞'), boundText(region.endKey, '∞'), `${region.epoch.confVer}:${region.epoch.version}`,
-    leader === undefined ? 'none' : `store ${leader.storeId}`,
+    leaderText({ region, leader, ...(heard && { heard }) }),
     region.peers.map(peer => `store ${peer.storeId}${peer.role === 'voter' ? '' : ` (${peer.role})`}`).join(', '),
   ]))
 }
@@ -138,10 +145,24 @@ function addSplit(region: Command): void {
           ? await connection.pd.getRegion(key ?? new Uint8Array(0)) : await mustRegion(connection.pd, given.region)
         const { regions } = await callLeader(connection, find, 'SplitRegion',
           context => ({ context, keys: key === undefined ? [] : [key] }))
-        if (options.json) printJson({ regions: regions.map(one => regionJson({ region: one, leader: undefined })) })
-        else printRegions(regions.map(one => ({ region: one, leader: undefined })))
+        const routes = await routesOf(connection.pd, regions)
+        if (options.json) printJson({ regions: routes.map(regionJson) })
+        else printRegions(routes)
       })
     })
+}
+
+/** The new regions with their leaders: they are elected, and PD hears of them, in a moment. */
+async function routesOf(pd: Connection['pd'], regions: readonly Region[]): Promise<readonly RegionRoute[]> {
+  const one = async (region: Region): Promise<RegionRoute> => {
+    for (let attempt = 0; attempt < attempts; attempt++) {
+      const route = await pd.getRegionById(region.regionId)
+      if (route?.leader !== undefined) return route
+      await new Promise(resolve => setTimeout(resolve, pauseMs))
+    }
+    return { region, leader: undefined }
+  }
+  return await Promise.all(regions.map(one))
 }
 
 function addTransfer(region: Command): void {
@@ -184,7 +205,7 @@ async function callLeader<N extends 'SplitRegion' | 'TransferLeader'>(
     else if (!transient.has(answer.result.error.kind)) {
       const { error } = answer.result
       throw new CommandError(error.kind, `store ${leader.storeId} refuses: ${'reason' in error ? error.reason : error.kind}`)
-    } else reason = answer.result.error.kind
+    } else reason = 'reason' in answer.result.error ? answer.result.error.reason : answer.result.error.kind
   }
   throw new CommandError('Timeout', `gave up: ${reason}`)
 }

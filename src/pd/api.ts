@@ -32,7 +32,7 @@ export interface PdClient {
   bootstrap(store: StoreMeta, region: Region): Promise<boolean>
   /** @returns the first of `count` consecutive fresh ids. Unique over the whole cluster and all kinds of id. */
   allocIds(count: number): Promise<number>
-  /** @param force  carries out a burial that loses replicas */
+  /** @param force  carries out a burial that loses replicas; takes an offline store back when it says `up` */
   putStore(store: StoreMeta, force?: boolean): Promise<void>
   getStores(): Promise<readonly StoreMeta[]>
   /** @returns all stores that are not tombstones, and whose disks are full. */

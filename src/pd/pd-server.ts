@@ -104,7 +104,10 @@ export class PdServer {
           respond(err(refusal))
           return
         }
-        this.#propose({ kind: 'putStore', store }, () => { respond(ok(empty)) }, error => { respond(err(error)) })
+        // By force: an operator takes an offline store back. Without: the store says that it is there.
+        const command: PdCommand = store.state === 'up' && force
+          ? { kind: 'setStoreState', storeId: store.storeId, state: 'up' } : { kind: 'putStore', store }
+        this.#propose(command, () => { respond(ok(empty)) }, error => { respond(err(error)) })
       }),
       GetStores: this.#asLeader<'GetStores'>((_leadership, _request, respond) => {
         respond(ok({ stores: [...this.#node.state.stores.values()] }))

@@ -88,6 +88,7 @@ export class ReplicaScheduler {
       const record = tree.byId(beat.region.regionId)
       if (record === undefined) continue
       this.#observe(record, nowMs)
+      this.#reconsider(record, views)
       const operator = this.operators.of(record.regionId) ?? this.#schedule(record, views, nowMs)
       if (operator !== undefined) operators.push(operator)
     }
@@ -105,6 +106,20 @@ export class ReplicaScheduler {
     if (end === 'done' && pending?.operator.kind === 'promoteLearner') this.#badStores.succeeded(pending.operator.peer.storeId)
     if (end !== undefined && end !== 'done') this.learners.givenUp(regionId)
     this.learners.observe(record, nowMs)
+  }
+
+  /** What was harmless when people asked for it may cost the quorum by now. */
+  #reconsider(record: RegionRecord, views: Lazy<ReadonlyMap<StoreId, StoreView>>): void {
+    const pending = this.operators.pendingOf(record.regionId)
+    if (pending?.source !== 'manual') return
+    const { operator } = pending
+    const isForced = operator.kind !== 'splitRegion' && operator.isForced === true
+    const refusal = operatorRefusal(operator, record, views.value, this.#port.config, this.#port.idBound(), isForced)
+    if (refusal === undefined) return
+    this.operators.cancel(record.regionId)
+    this.learners.givenUp(record.regionId)
+    const reason = 'reason' in refusal ? refusal.reason : refusal.kind
+    this.#port.env.log('warn', 'pd.operator-withdrawn', { region: record.regionId, kind: operator.kind, reason })
   }
 
   #isLate(regionId: RegionId): void {

@@ -40,9 +40,9 @@ const rules: { readonly [N in RpcName]: Rule<N> | typeof anybody } = {
   AllocId: stores,
   PutStore: {
     // An operator says what shall become of a store, and says nothing else of it.
-    roles: ['store', 'client'], refuses: ({ store }, nodeId, role) => {
+    roles: ['store', 'client'], refuses: ({ store, force }, nodeId, role) => {
       if (role === 'store') return isOtherButNew('PutStore', store.storeId, nodeId)
-      return store.state === 'up' ? 'only a store can say of itself that it is up' : undefined
+      return store.state === 'up' && !force ? 'only a store can say of itself that it is up' : undefined
     },
   },
   StoreHeartbeat: { ...stores, refuses: ({ stats }, nodeId) => hasNoId(nodeId) ?? isOther('StoreHeartbeat', stats.storeId, nodeId) },

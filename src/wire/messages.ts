@@ -208,7 +208,7 @@ export interface Requests {
   IsBootstrapped: Empty
   Bootstrap: { readonly store: StoreMeta; readonly region: Region }
   AllocId: { readonly count: number }
-  /** force: a burial that loses replicas is refused without it. */
+  /** force: a burial that loses replicas is refused without it; with `up`, an operator takes an offline store back. */
   PutStore: { readonly store: StoreMeta; readonly force: boolean }
   GetStores: Empty
   StoreHeartbeat: { readonly stats: StoreStats }

@@ -143,6 +143,14 @@ t.test('a store that dies between two wishes counts as what it is by then', asyn
   t.match(cluster.add('removePeer', cluster.peers[0]!), /lose its quorum/)
 })
 
+t.test('a wish that became dangerous before it was carried out is withdrawn', async t => {
+  const cluster = new Cluster(3)
+  const [a, b] = cluster.stores as [number, number, number]
+  t.equal(cluster.add('removePeer', cluster.peers[1]!), 'ok')
+  cluster.silence([a, b])
+  t.same(cluster.beat({}), [])
+})
+
 t.test('a burial that loses replicas says which regions lose what, and asks for force', async t => {
   const cluster = new Cluster(3)
   const [a, b, c] = cluster.stores as [number, number, number]

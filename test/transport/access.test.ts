@@ -85,6 +85,7 @@ t.test('a client is served what clients ask for, and nothing of what stores say 
   }
   t.same(door.served, names.filter(name => !peersOnly.includes(name) && name !== 'PutStore'))
   t.equal(door.ask(hello('client'), 'PutStore', { store: { ...meta, state: 'offline' }, force: false }), 'ok', 'what an operator decides')
+  t.equal(door.ask(hello('client'), 'PutStore', { store: meta, force: true }), 'ok', 'an operator takes a store back')
   t.equal(door.ask(hello('pd', 5), 'AllocId', { count: 1 }), 'PermissionDenied', 'PD is no store')
 })
 

@@ -112,7 +112,7 @@ export const requests: { readonly [N in RpcName]: readonly Requests[N][] } = {
   IsBootstrapped: [{}],
   Bootstrap: [{ store, region }, { store: bareStore, region: wholeRegion }],
   AllocId: [{ count: 1_000 }],
-  PutStore: [{ store, force: true }],
+  PutStore: [{ store, force: false }, { store: { ...store, state: 'offline' }, force: true }],
   GetStores: [{}],
   StoreHeartbeat: [{ stats }],
   RegionHeartbeat: [{ beats: [

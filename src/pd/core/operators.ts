@@ -76,6 +76,13 @@ export class Operators {
     return end
   }
 
+  cancel(id: RegionId): void {
+    const pending = this.#pending.get(id)
+    if (pending === undefined) return
+    this.#remove(id)
+    this.count(pending.operator.kind, 'refused')
+  }
+
   /** Regions that no longer report must not hold the checker's places for ever. @returns theirs */
   expire(nowMs: number): readonly RegionId[] {
     const late: RegionId[] = []
@@ -97,7 +104,9 @@ export class Operators {
 function isSame(left: Operator, right: Operator): boolean {
   if (left.kind === 'splitRegion' || right.kind === 'splitRegion') return false
   const { peerId, storeId } = left.peer
-  return left.kind === right.kind && peerId === right.peer.peerId && storeId === right.peer.storeId
+  // A new replica has another id each time somebody asks.
+  const isSamePeer = left.kind === 'addLearner' || peerId === right.peer.peerId
+  return left.kind === right.kind && isSamePeer && storeId === right.peer.storeId
 }
 
 function endOf(operator: Operator, region: RegionRecord): OperatorEnd | undefined {
