@@ -197,7 +197,7 @@ export class RawClient {
       const outcome = await this.#router.call('RawDeleteRange', { key: engineKeyOf(from), isBefore: false },
         context => ({ context, start: from, end }), settings)
       if (outcome.kind === 'done') {
-        start = upper(end, outcome.route.region.endKey)
+        start = upper(start, end, outcome.route.region.endKey)
         continue
       }
       const error = outcomeError(outcome)

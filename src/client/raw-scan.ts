@@ -1,7 +1,8 @@
 import { assert } from '../common/assert.js'
 import { compareBytes } from '../common/bytes.js'
 import { limits } from '../common/limits.js'
-import { engineKeyOf, userKeyOf, wireKeyOf } from '../rawkv/codec.js'
+import { ceilWireKey, engineKeyOf, userKeyOf, wirePrefixBytes } from '../rawkv/codec.js'
+import { boundBytesMax } from '../rawkv/limits.js'
 import type { Row } from '../engine/api.js'
 import { nextKey } from './arguments.js'
 import { InvalidArgumentError } from './errors.js'
@@ -63,13 +64,19 @@ export class RawScan implements AsyncIterable<Row> {
   async* pages(): AsyncGenerator<readonly Row[], void, undefined> {
     const { isReverse, rowsMax } = this.#shape
     let { start, end } = this.#shape
+    let behind = engineKeyOf(end)
     for (let left = rowsMax; left > 0 && compareBytes(start, end) < 0;) {
-      const page = isReverse ? await this.#down(start, end, left) : await this.#up(start, end, left)
+      const page = isReverse ? await this.#down({ start, end, behind }, left) : await this.#up(start, end, left)
+      if (page === undefined) return
       const last = page.rows.at(-1)
       assert(last !== undefined || !page.more, 'a page of a scan is empty only at the end of its range')
       const { region } = page.route
-      if (isReverse) end = page.more ? last!.key : lower(start, region.startKey)
-      else start = page.more ? nextKey(last!.key) : upper(end, region.endKey)
+      if (!isReverse) start = page.more ? nextKey(last!.key) : upper(start, end, region.endKey)
+      else if (page.more) {
+        end = last!.key
+        behind = engineKeyOf(end)
+      } else if (compareBytes(region.startKey, engineKeyOf(start)) > 0) behind = region.startKey
+      else end = start
       left -= page.rows.length
       if (page.rows.length > 0) yield page.rows.map(row => ({ key: userKeyOf(row.key), value: row.value }))
     }
@@ -79,8 +86,19 @@ export class RawScan implements AsyncIterable<Row> {
     return this.#page({ key: engineKeyOf(start), isBefore: false }, () => start, end, left)
   }
 
-  #down(start: Uint8Array, end: Uint8Array, left: number): Promise<Page> {
-    return this.#page({ key: engineKeyOf(end), isBefore: true }, route => lower(start, route.region.startKey), end, left)
+  /**
+   * The region that holds the greatest keys below `behind`, a key or a boundary. Regions in which no key of ours can be are
+   * passed over: nothing could be asked of them. @returns undefined when that was the last one
+   */
+  async #down({ start, end, behind }: { start: Uint8Array; end: Uint8Array; behind: Uint8Array }, left: number): Promise<Page | undefined> {
+    for (let key = behind; ;) {
+      const { region } = await this.#router.locate({ key, isBefore: true }, this.#settings)
+      if (compareBytes(engineKeyOf(lower(start, end, region.startKey)), key) < 0) {
+        return await this.#page({ key, isBefore: true }, route => lower(start, end, route.region.startKey), end, left)
+      }
+      if (compareBytes(region.startKey, engineKeyOf(start)) <= 0) return undefined
+      key = region.startKey
+    }
   }
 
   async #page(
@@ -102,11 +120,26 @@ export function outcomeError(outcome: { kind: 'failed'; error: KarstError } | { 
 }
 
 /** The region's start where it lies above `start`: wire keys in and out, the boundary is an engine key. */
-function lower(start: Uint8Array, boundary: Uint8Array): Uint8Array {
-  return compareBytes(boundary, engineKeyOf(start)) > 0 ? wireKeyOf(boundary) : start
+function lower(start: Uint8Array, end: Uint8Array, boundary: Uint8Array): Uint8Array {
+  return compareBytes(boundary, engineKeyOf(start)) > 0 ? firstKey(start, end, boundary) : start
 }
 
 /** The region's end where it lies below `end`. */
-export function upper(end: Uint8Array, boundary: Uint8Array): Uint8Array {
-  return boundary.length > 0 && compareBytes(boundary, engineKeyOf(end)) < 0 ? wireKeyOf(boundary) : end
+export function upper(start: Uint8Array, end: Uint8Array, boundary: Uint8Array): Uint8Array {
+  return boundary.length > 0 && compareBytes(boundary, engineKeyOf(end)) < 0 ? firstKey(start, end, boundary) : end
+}
+
+/** The first key in (start, end) that is not before the boundary, and that a server takes as a bound; `end`: there is none. */
+function firstKey(start: Uint8Array, end: Uint8Array, boundary: Uint8Array): Uint8Array {
+  let key = ceilWireKey(boundary)
+  if (key.length > wirePrefixBytes + boundBytesMax) {
+    // Longer than any key: what comes next is the first one above all that begin so.
+    let length = wirePrefixBytes + boundBytesMax
+    while (length > wirePrefixBytes && key[length - 1] === 0xff) length--
+    if (length === wirePrefixBytes) return end
+    key = key.slice(0, length)
+    key[length - 1]!++
+  }
+  const isOurs = key.length >= wirePrefixBytes && compareBytes(key.subarray(0, wirePrefixBytes), start.subarray(0, wirePrefixBytes)) === 0
+  return isOurs && compareBytes(key, end) < 0 ? key : end
 }

@@ -121,6 +121,26 @@ export function wireKeyOf(engineKey: Uint8Array): Uint8Array {
   return key
 }
 
+/**
+ * The smallest wire key whose engine key is not below a boundary, whatever bytes the boundary is: regions made by older
+ * servers may meet where no key can be. The first group that is not full decides how much of it the key needs.
+ */
+export function ceilWireKey(boundary: Uint8Array): Uint8Array {
+  const groupLength = groupBytes + 1
+  let groups = 0
+  while ((groups + 1) * groupLength <= boundary.length && boundary[groups * groupLength + groupBytes] === groupMarker) groups++
+  const key = new Uint8Array((groups + 1) * groupBytes)
+  for (let group = 0; group <= groups; group++) {
+    key.set(boundary.subarray(group * groupLength, group * groupLength + groupBytes), group * groupBytes)
+  }
+  const at = groups * groupLength
+  if (at === boundary.length) return key.subarray(0, groups * groupBytes)
+  let count = groupBytes
+  while (count > 0 && key[groups * groupBytes + count - 1] === 0) count--
+  const marker = (boundary[at + groupBytes] ?? 0) + (boundary.length > at + groupLength ? 1 : 0)
+  return key.subarray(0, groups * groupBytes + Math.max(count, marker - (groupMarker - groupBytes)))
+}
+
 /** The smallest engine key above this one; not an encoding itself, good for bounds only. */
 export function afterEngineKey(engineKey: Uint8Array): Uint8Array {
   const next = new Uint8Array(engineKey.length + 1)

@@ -1,4 +1,5 @@
 import { ignore } from '../common/assert.js'
+import { boundaryMistake } from '../common/boundary.js'
 import type { Env } from '../common/env.js'
 import type { RegionId, StoreId } from '../common/ids.js'
 import { createPdClient } from '../client/pd-client.js'

@@ -1,7 +1,6 @@
 import type { Env } from '../common/env.js'
 import type { RequestError } from '../common/errors.js'
 import { limits } from '../common/limits.js'
-import { decodeBytes } from '../common/memcomparable.js'
 import { err, ok } from '../common/result.js'
 import { createRawHandlers } from '../rawkv/raw-service.js'
 import type { StoreApi } from '../store/api.js'
@@ -42,8 +41,5 @@ function splitRefusal(keys: readonly Uint8Array[]): RequestError | undefined {
   if (keys.length > splitKeysMax) return { kind: 'LimitExceeded', limit: 'splitKeysMax', actual: keys.length, max: splitKeysMax }
   const tooLong = keys.find(key => key.length > engineKeyBytesMax)
   if (tooLong) return { kind: 'LimitExceeded', limit: 'keyBytesMax', actual: tooLong.length, max: engineKeyBytesMax }
-  // Every client decodes boundaries; one that cannot be decoded would be there for ever.
-  const isEngineKey = (key: Uint8Array): boolean => decodeBytes(key)?.taken === key.length
-  if (keys.every(isEngineKey)) return undefined
-  return { kind: 'InvalidArgument', reason: 'a split key must be memcomparable, as region boundaries are' }
+  return undefined
 }

@@ -107,6 +107,8 @@ export interface StoreDependencies {
   readonly onFatal: (error: Error) => void
   /** Of the disk the store writes to; asked about once a second. Absent: nobody knows, and it is never full. */
   readonly diskSpace?: () => { readonly capacityBytes: number; readonly availableBytes: number }
+  /** What is wrong with a key as a boundary of regions? Absent: any key will do. */
+  readonly boundaryMistake?: (key: Uint8Array) => string | undefined
   /** Bugs on purpose (plants.ts), for the simulator only. */
   readonly plants?: ReadonlySet<string>
 }

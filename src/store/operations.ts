@@ -1,4 +1,4 @@
-import { compareBytes, emptyBytes } from '../common/bytes.js'
+import { compareBytes, emptyBytes, toHex } from '../common/bytes.js'
 import type { RegionError, ServerError } from '../common/errors.js'
 import { logIndex } from '../common/ids.js'
 import type { StoreId } from '../common/ids.js'
@@ -52,7 +52,7 @@ export class Operations {
     const middle = asked.length === 0 ? this.#shared.engine.middleKey(Cf.Default, region.startKey, region.endKey) : undefined
     const keys = middle === undefined ? asked : [middle]
     if (keys.length === 0) return done(err(invalid('the region holds too little data to be halved; name a key')))
-    const mistake = splitMistake(region, keys)
+    const mistake = splitMistake(region, keys) ?? this.#boundaryMistake(keys)
     if (mistake !== undefined) return done(err(mistake))
     this.#shared.deps.pd.askSplit(region, keys.length, ids => {
       this.#shared.guarded(() => {
@@ -60,6 +60,15 @@ export class Operations {
         else this.#proposeSplit(peer, region, keys, ids, done)
       })
     })
+  }
+
+  /** Whoever asks, PD or an operator: a boundary is for ever. */
+  #boundaryMistake(keys: readonly Uint8Array[]): ServerError | undefined {
+    for (const key of keys) {
+      const mistake = this.#shared.deps.boundaryMistake?.(key)
+      if (mistake !== undefined) return invalid(`regions cannot meet at ${toHex(key.subarray(0, 32))}: ${mistake}`)
+    }
+    return undefined
   }
 
   #proposeSplit(peer: Peer, asked: Region, keys: readonly Uint8Array[], ids: readonly SplitIds[], done: SplitDone): void {

@@ -2,7 +2,7 @@ import t from 'tap'
 import fc from 'fast-check'
 import { emptyBytes, fromUtf8, utf8 } from '../../src/common/bytes.js'
 import type { Requests } from '../../src/wire/messages.js'
-import { FakeCluster, failure, makeRegion } from './kit.js'
+import { FakeCluster, boundary, failure, makeRegion } from './kit.js'
 
 const four = () => new FakeCluster([
   makeRegion(1, '', 'f'), makeRegion(2, 'f', 'm'), makeRegion(3, 'm', 't'), makeRegion(4, 't', '')])
@@ -193,4 +193,35 @@ t.test('conditional writes', async t => {
   t.match(await env.settle(raw.compareAndSwap('new', undefined, 'z')), { swapped: true })
   await env.settle(raw.put('\u00e9\u{1f600}', utf8('bytes')))
   t.equal(text(await env.settle(raw.get(utf8('\u00e9\u{1f600}')))), 'bytes', 'text keys are UTF-8')
+})
+
+t.test('regions that meet where no key can be, as older servers allowed, are walked all the same', async t => {
+  const prefix = [0x72, 0, 0, 0]
+  const odd = [
+    Uint8Array.of(...prefix, 0x66), Uint8Array.of(...prefix, 0x6d, 1, 2, 3, 4), Uint8Array.of(...prefix, 0x6d, 1, 2, 3, 4, 5, 6),
+    Uint8Array.of(...prefix, 0x74, 0, 0, 0, 0xff), boundary(`u${'\x7f'.repeat(9_000)}`), Uint8Array.of(0x72, 0, 1), Uint8Array.of(0x73, 1),
+  ]
+  await fc.assert(fc.asyncProperty(fc.subarray(odd, { minLength: 1 }), fc.boolean(), fc.integer({ min: 1, max: 9 }), async (cuts, isReverse, pageRows) => {
+    const edges = [emptyBytes, ...cuts, emptyBytes]
+    const regions = edges.slice(1).map((endKey, at) => ({ ...makeRegion(at + 1, '', ''), startKey: edges[at]!, endKey }))
+    const { env, raw } = await filled(new FakeCluster(regions))
+    const scan = isReverse ? raw.reverseScan({}, { pageRows }) : raw.scan({}, { pageRows })
+    const expected = isReverse ? [...letters].reverse() : letters
+    if (keysOf(await env.settle(scan.toArray())) !== expected.join('')) return false
+    await env.settle(raw.deleteRange({ prefix: '' }))
+    return (await env.settle(raw.scan().toArray())).length === 0
+  }), { numRuns: 100 })
+  t.pass('up, down and deleting')
+})
+
+t.test('the last keyspace ends where it ends, wherever regions meet behind it', async t => {
+  const last = 0xff_ffff
+  const edges = [emptyBytes, Uint8Array.of(0x72, 0xff, 0xff), Uint8Array.of(0x72, 0xff, 0xff, 0xff, 0x80),
+    Uint8Array.of(0x72, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe), Uint8Array.of(0x73), emptyBytes]
+  const regions = edges.slice(1).map((endKey, at) => ({ ...makeRegion(at + 1, '', ''), startKey: edges[at]!, endKey }))
+  for (const keyspace of [last, last - 1, last - 0x100]) {
+    const { env, raw } = await filled(new FakeCluster(regions), keyspace)
+    t.equal(keysOf(await env.settle(raw.scan().toArray())), letters.join(''), `keyspace ${keyspace}`)
+    t.equal(keysOf(await env.settle(raw.reverseScan().toArray())), [...letters].reverse().join(''))
+  }
 })

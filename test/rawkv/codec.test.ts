@@ -1,9 +1,10 @@
 import t from 'tap'
 import fc from 'fast-check'
+import { boundaryMistake } from '../../src/common/boundary.js'
 import { compareBytes, emptyBytes, equalBytes, toHex, utf8 } from '../../src/common/bytes.js'
 import { decodeBytes, encodeBytes } from '../../src/common/memcomparable.js'
 import {
-  afterEngineKey, engineKeyOf, expiryAt, expiryOf, keyspaceBounds, keyspaceMax, keyspaceOf, liveValue, storedValue, ttlLeft,
+  afterEngineKey, ceilWireKey, engineKeyOf, expiryAt, expiryOf, keyspaceBounds, keyspaceMax, keyspaceOf, liveValue, storedValue, ttlLeft,
   userKeyOf, wireKey, wireKeyOf, wireKeyOfText,
 } from '../../src/rawkv/codec.js'
 import { checkBatch, checkEntry, checkKey, checkRange, checkRows, checkTtl } from '../../src/rawkv/limits.js'
@@ -89,4 +90,30 @@ t.test('limits have names', async t => {
   t.equal(checkRange(wireKey(1, emptyBytes), wireKey(2, emptyBytes)), undefined)
   t.match(checkRange(wireKey(1, emptyBytes), wireKey(2, utf8('a'))), { kind: 'InvalidArgument' })
   t.match(checkRange(emptyBytes, emptyBytes), { kind: 'InvalidArgument' })
+})
+
+t.test('any bytes may be a boundary: the first key behind it is found', async t => {
+  const few = fc.oneof(fc.uint8Array({ maxLength: 30 }),
+    fc.array(fc.constantFrom(0, 1, 0x66, 0xf7, 0xf8, 0xfe, 0xff), { maxLength: 30 }).map(all => Uint8Array.from(all)),
+    fc.uint8Array({ maxLength: 20 }).map(encodeBytes))
+  const keys = fc.array(fc.constantFrom(0, 1, 0x66, 0xff), { minLength: 1, maxLength: 24 }).map(all => Uint8Array.from(all))
+  fc.assert(fc.property(few, keys, (boundary, key) => {
+    const first = ceilWireKey(boundary)
+    return compareBytes(encodeBytes(first), boundary) >= 0 && (compareBytes(encodeBytes(key), boundary) >= 0) === (compareBytes(key, first) >= 0)
+  }), { numRuns: 20_000 })
+  fc.assert(fc.property(bytes, key => equalBytes(ceilWireKey(encodeBytes(key)), key)))
+  t.pass()
+})
+
+t.test('regions meet where a key can be', async t => {
+  const at = (wire: number[]): string | undefined => boundaryMistake(encodeBytes(Uint8Array.from(wire)))
+  for (const good of [[0x72, 0, 0, 0], [0x72, 255, 255, 255], [0x78, 0, 0, 1, 9], [0x72, 0, 0, 0, ...new Array<number>(8192).fill(255)]]) {
+    t.equal(at(good), undefined)
+  }
+  for (const bad of [[], [0x72], [0x72, 255, 255], [0x73], [0x73, 0, 0, 0, 1], [0xff], [0x72, 0, 0, 0, ...new Array<number>(8193).fill(1)]]) {
+    t.type(at(bad), 'string')
+  }
+  for (const bytes of [[], [0x72, 0, 0, 0, 0x61], [0x72, 0, 0, 0, 1, 0, 0, 0, 0xfb], [0x72, 0, 0, 0, 0, 0, 0, 0, 0xfb, 0]]) {
+    t.type(boundaryMistake(Uint8Array.from(bytes)), 'string')
+  }
 })

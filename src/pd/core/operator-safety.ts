@@ -1,7 +1,7 @@
+import { boundaryMistake } from '../../common/boundary.js'
 import { compareBytes } from '../../common/bytes.js'
 import type { ServerError } from '../../common/errors.js'
 import type { StoreId } from '../../common/ids.js'
-import { decodeBytes } from '../../common/memcomparable.js'
 import { regionContains } from '../../common/region.js'
 import type { PeerRef } from '../../common/region.js'
 import type { Operator } from '../../wire/messages.js'
@@ -40,7 +40,8 @@ function splitRefusal(keys: readonly Uint8Array[], record: RegionRecord): Server
   const { regionId, startKey, endKey } = region
   let before = startKey
   for (const key of keys) {
-    if (decodeBytes(key)?.taken !== key.length) return invalid('a split key must be memcomparable, as region boundaries are')
+    const mistake = boundaryMistake(key)
+    if (mistake !== undefined) return invalid(`regions cannot meet at a split key: ${mistake}`)
     if (!regionContains(region, key)) return { kind: 'KeyNotInRegion', regionId, key, startKey, endKey }
     if (compareBytes(key, before) <= 0) return invalid('split keys must ascend, and must not be the start of the region')
     before = key

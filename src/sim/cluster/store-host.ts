@@ -1,3 +1,4 @@
+import { boundaryMistake } from '../../common/boundary.js'
 import { createPdClient } from '../../client/pd-client.js'
 import type { StoreId } from '../../common/ids.js'
 import { LogStateKind } from '../../engine/api.js'
@@ -129,7 +130,7 @@ export class StoreHost {
     return createStore({
       env, storeId, engine: disk.watchedEngine(world.plan.disk.persistChance), raftLog, links: noisy, pd: adapter, spool: this.#spool,
       bulkChannel: to => directory.bulkChannel(to), evaluator: rawEvaluator, config: world.plan.store,
-      onFatal: error => { world.fatal(node, env, error) }, plants: world.plants,
+      onFatal: error => { world.fatal(node, env, error) }, boundaryMistake, plants: world.plants,
     })
   }
 }
