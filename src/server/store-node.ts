@@ -248,7 +248,7 @@ export class StoreNode implements StoreFace {
     const { diskSpace } = storage
     return createStore({
       env, storeId, engine: storage.engine, raftLog: storage.raftLog, links, pd: adapter, spool: storage.spool,
-      bulkChannel: to => directory.bulkChannel(to), evaluator: rawEvaluator, config: settings.raft, onFatal,
+      bulkChannel: to => directory.bulkChannel(to), evaluator: rawEvaluator, config: settings.raft, onFatal, boundaryMistake,
       ...(diskSpace !== undefined && { diskSpace: () => this.#diskSpace(diskSpace) }),
     })
   }

@@ -1,4 +1,4 @@
-import type { RegionError, ServerError, StorageError } from '../common/errors.js'
+import type { ServerError, StorageError } from '../common/errors.js'
 import type { Env } from '../common/env.js'
 import type { RegionId, StoreId } from '../common/ids.js'
 import type { Region } from '../common/region.js'
@@ -157,9 +157,12 @@ export interface StoreApi extends RegionStore {
     chunk(snapshotId: string, sequence: number, rows: Uint8Array, crc32c: number, done: (error: ServerError | undefined) => void): void
     end(snapshotId: string, chunks: number, crc32c: number, done: (error: ServerError | undefined) => void): void
   }
-  /** @param keys  engine keys, ascending, each the end of a new region; none: in about two halves */
+  /**
+   * Here as with writes: a RegionError is certainly not done, now or later; Undetermined may be.
+   * @param keys  engine keys, ascending, each the end of a new region; none: in about two halves
+   */
   splitRegion(context: RequestContext, keys: readonly Uint8Array[], done: (result: Result<readonly Region[], ServerError>) => void): void
-  transferLeader(context: RequestContext, to: StoreId, done: (error: RegionError | undefined) => void): void
+  transferLeader(context: RequestContext, to: StoreId, done: (error: ServerError | undefined) => void): void
   peers(regionId: RegionId | 0): readonly PeerInfo[]
   stats(): StoreStats
   /** Hands leaderships over, at most for timeoutMs; then stops ticking, drains applies. The engine and log stay open. */

@@ -1,7 +1,7 @@
 import { compareBytes, emptyBytes, toHex } from '../common/bytes.js'
-import type { RegionError, ServerError } from '../common/errors.js'
+import type { ServerError } from '../common/errors.js'
 import { logIndex } from '../common/ids.js'
-import type { StoreId } from '../common/ids.js'
+import type { PeerId, StoreId, Term } from '../common/ids.js'
 import { peerOnStore, regionContains, sameEpoch } from '../common/region.js'
 import type { PeerRef, Region } from '../common/region.js'
 import { err, ok } from '../common/result.js'
@@ -56,7 +56,7 @@ export class Operations {
     if (mistake !== undefined) return done(err(mistake))
     this.#shared.deps.pd.askSplit(region, keys.length, ids => {
       this.#shared.guarded(() => {
-        if (ids === undefined) done(err({ kind: 'ServerIsBusy', reason: 'PD gives no ids for the new regions', backoffMs: 200 }))
+        if (ids?.length !== keys.length) done(err({ kind: 'ServerIsBusy', reason: 'PD gives no ids for the new regions', backoffMs: 200 }))
         else this.#proposeSplit(peer, region, keys, ids, done)
       })
     })
@@ -77,8 +77,14 @@ export class Operations {
     if (!sameEpoch(region.epoch, asked.epoch)) return done(err(epochNotMatch(this.#shared, region, asked.epoch.version)))
     const parts = keys.map((endKey, at) => ({ endKey, ids: ids[at]! }))
     const data = encodeSplit(parts, region.epoch, this.#shared.env.clock.wallMs())
-    const isProposed = peer.proposeSplit(data, applied => {
-      if (applied?.kind !== 'split') return done(err({ kind: 'StaleCommand' }))
+    const isProposed = peer.proposeSplit(data, outcome => {
+      if (!outcome.ok) return done(outcome)
+      const applied = outcome.value
+      // Somebody else changed the region first: certainly not done.
+      const { region: now } = peer
+      if (applied.kind !== 'split') {
+        return done(err(now === undefined ? { kind: 'StaleCommand' } : epochNotMatch(this.#shared, now, asked.epoch.version)))
+      }
       this.#shared.deps.pd.reportSplit(applied.regions)
       done(ok(applied.regions))
     })
@@ -88,24 +94,28 @@ export class Operations {
 
   // --- leadership ---------------------------------------------------------------------------------------------------
 
-  transfer(context: RequestContext, to: StoreId, done: (error: RegionError | undefined) => void): void {
+  /**
+   * A region error says that the leadership was not moved, and will not be by this request. Until that is certain, nobody
+   * is told so: the other may have been told to campaign, and do so late.
+   */
+  transfer(context: RequestContext, to: StoreId, done: (error: ServerError | undefined) => void): void {
     const peer = this.#shared.peers.get(context.regionId)
     if (peer?.region === undefined) return done({ kind: 'RegionNotFound', regionId: context.regionId })
     if (!peer.isLeader) return done(peer.notLeader())
     const target = peerOnStore(peer.region, to)
-    if (target?.role !== 'voter') {
-      return done({ kind: 'StoreNotMatch', requestStoreId: to, actualStoreId: this.#shared.deps.storeId })
-    }
+    if (target?.role !== 'voter') return done(invalid(`region ${context.regionId} has no voter on store ${to}`))
     if (target.peerId === peer.peerId) return done(undefined)
     const mistake = transferMistake(peer, target.peerId, this.#shared.env.clock.monotonicMs(), this.#silentMsMax)
     if (mistake !== undefined) return done({ kind: 'ServerIsBusy', reason: mistake, backoffMs: 1_000 })
     if (!this.handOver(peer, target)) return done({ kind: 'ServerIsBusy', reason: 'the target lags too far behind', backoffMs: 100 })
+    const askedIn = peer.node.term
     const deadlineMs = this.#shared.env.clock.monotonicMs() + storeLimits.transferTimeoutMs
     const look = (): void => {
-      if (peer.isRemoved || !peer.isLeader) return done(undefined)
-      if (this.#shared.env.clock.monotonicMs() >= deadlineMs || peer.node.leadTransferee !== target.peerId) {
-        return done({ kind: 'ServerIsBusy', reason: 'the target did not take over', backoffMs: 100 })
-      }
+      const outcome = transferOutcome(peer, target.peerId, askedIn)
+      if (outcome === 'done') return done(undefined)
+      if (outcome === 'failed') return done({ kind: 'ServerIsBusy', reason: 'the target did not take over', backoffMs: 100 })
+      const isLate = this.#shared.env.clock.monotonicMs() >= deadlineMs
+      if (isLate || peer.isRemoved) return done({ kind: 'Undetermined', reason: 'nobody knows yet whether the target takes over' })
       this.#shared.later(5, look)
     }
     this.#shared.later(5, look)
@@ -210,6 +220,14 @@ export class Operations {
     const change: ConfChangeV2 = { transition: 'auto', changes: [{ type, nodeId: subject.peerId }], context }
     if (peer.proposeConfChange(change)) this.#turn.markDirty(peer)
   }
+}
+
+/** In the next term of the old leader a TimeoutNow of this one is void (raft-election, renewTerm). */
+function transferOutcome({ node }: Peer, target: PeerId, askedIn: Term): 'done' | 'failed' | 'open' {
+  if (node.lead === target && node.term > askedIn) return 'done'
+  if (node.role !== 'leader') return 'open'
+  const isGivenUp = node.term === askedIn && node.leadTransferee !== target && !node.timeoutNowSent
+  return isGivenUp || node.term === askedIn + 1 ? 'failed' : 'open'
 }
 
 function splitMistake(region: Region, keys: readonly Uint8Array[]): ServerError | undefined {

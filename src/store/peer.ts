@@ -13,11 +13,11 @@ import { MessageType } from '../raft/types.js'
 import type { ConfState, HardState, Message, NodeId, RaftSnapshot } from '../raft/types.js'
 import type { RaftEnvelope } from '../wire/messages.js'
 import type { StoreConfig } from './api.js'
-import type { Applied, ReplicaState } from './applier.js'
+import type { ReplicaState } from './applier.js'
 import { storeLimits } from './config.js'
 import { PeerStorage } from './peer-storage.js'
 import { encodeData, PendingProposals, takeEntry } from './proposals.js'
-import type { QueuedWrite } from './proposals.js'
+import type { AdminDone, QueuedWrite } from './proposals.js'
 import { Lease, ReadRounds } from './reads.js'
 
 export interface PeerStart {
@@ -201,7 +201,7 @@ export class Peer {
     }
   }
 
-  proposeSplit(data: Uint8Array, done: (applied: Applied | undefined) => void): boolean {
+  proposeSplit(data: Uint8Array, done: AdminDone): boolean {
     if (!this.#propose(() => this.node.propose(data), [], done)) return false
     this.splitIndex = this.node.lastIndex
     return true
@@ -221,7 +221,7 @@ export class Peer {
   }
 
   #propose(
-    run: () => 'ok' | 'dropped' | 'refused', writes: readonly QueuedWrite[], admin: ((applied: Applied | undefined) => void) | undefined,
+    run: () => 'ok' | 'dropped' | 'refused', writes: readonly QueuedWrite[], admin: AdminDone | undefined,
   ): boolean {
     const before = this.node.lastIndex
     if (run() !== 'ok' || this.node.lastIndex !== before + 1) return false

@@ -14,6 +14,8 @@ import { EntryFlag, entryHeaderBytes, EntryKind, hasConditional, writeEntryHeade
 
 assert(recordsHeadroomBytes === entryHeaderBytes, 'the room in front of records is for the header of an entry')
 
+/** What became of an admin entry: applied, certainly not (StaleCommand), or nobody can tell (Undetermined). */
+export type AdminDone = (outcome: Result<Applied, ServerError>) => void
 export type WriteDone = (result: Result<readonly Uint8Array[], ServerError>) => void
 
 /** One client write on its way into an entry. */
@@ -29,7 +31,7 @@ interface Pending {
   readonly term: Term
   readonly proposedAtMs: number
   readonly writes: readonly QueuedWrite[]
-  readonly admin: ((applied: Applied | undefined) => void) | undefined
+  readonly admin: AdminDone | undefined
 }
 
 const none: readonly Uint8Array[] = []
@@ -148,7 +150,7 @@ export class PendingProposals {
       this.#requests -= pending.writes.length
       answers.push(() => {
         for (const write of pending.writes) write.done(err(error))
-        pending.admin?.(undefined)
+        pending.admin?.(err(error))
       })
     }
     this.#list = rest
@@ -156,7 +158,7 @@ export class PendingProposals {
 }
 
 function answer(pending: Pending, applied: Applied | undefined, refusal: ServerError): void {
-  pending.admin?.(applied)
+  pending.admin?.(applied === undefined ? stale : ok(applied))
   if (applied?.kind === 'data') {
     const { results } = applied
     pending.writes.forEach((write, ordinal) => write.done(results === undefined ? noResults : ok(results[ordinal] ?? none)))

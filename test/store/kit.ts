@@ -37,6 +37,9 @@ export class StoreCluster implements Pick<StorePd, 'askSplit'> {
   readonly fatal: string[] = []
   /** Sees every raft message that leaves a store. */
   onSend: ((envelope: RaftEnvelope) => void) | undefined
+  /** Messages that do not arrive. */
+  keeps: ((envelope: RaftEnvelope) => boolean) | undefined
+  boundaryMistake: ((key: Uint8Array) => string | undefined) | undefined
   nextId = 1_000
   snapshots = 0
 
@@ -68,7 +71,7 @@ export class StoreCluster implements Pick<StorePd, 'askSplit'> {
       links: { send: (to, envelope) => this.#send(machine.id, to, envelope), flush: () => {} },
       bulkChannel: to => this.#channel(machine, to),
       onFatal: error => { this.fatal.push(`store ${machine.id}: ${error.stack ?? error.message}`) },
-      ...(this.plants && { plants: this.plants }),
+      boundaryMistake: key => this.boundaryMistake?.(key), ...(this.plants && { plants: this.plants }),
     })
     machine.store = store
     if (first !== undefined) store.bootstrapRegion(first)
@@ -91,6 +94,7 @@ export class StoreCluster implements Pick<StorePd, 'askSplit'> {
 
   #send(from: StoreId, to: StoreId, envelope: RaftEnvelope): boolean {
     this.onSend?.(envelope)
+    if (this.keeps?.(envelope) === true) return true
     this.world.at(this.world.nowMs + 0.2 + this.world.random(), () => {
       if (!this.isCut(from, to)) this.machines[to - 1]?.store?.onRaft(envelope)
     })

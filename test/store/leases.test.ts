@@ -91,3 +91,51 @@ t.test('who hears no leader after its link broke campaigns when the vote guard i
   }
   t.end()
 })
+
+t.test('a transfer whose outcome is open is not refused with an error that says it failed', t => {
+  for (const seed of [1, 2, 3]) {
+    const cluster = new StoreCluster(3, seed)
+    cluster.bootstrap(3)
+    cluster.mustPut('a', '1')
+    const leader = cluster.elect()
+    const target = cluster.machines.find(machine => machine !== leader)!
+    const late: RaftEnvelope[] = []
+    // What tells the target to campaign is under way for long.
+    cluster.keeps = one => one.message.type === MessageType.TimeoutNow && late.push(one) > 0
+    const answers: (string | undefined)[] = []
+    const term = cluster.term(leader)
+    leader.store!.transferLeader(cluster.context(cluster.region()), target.id, error => { answers.push(error?.kind) })
+    t.ok(cluster.world.until(() => answers.length > 0, 4_000))
+    t.same([answers[0], late.length > 0], ['ServerIsBusy', true])
+    t.equal(cluster.term(leader), term + 1, 'it is certain: the leader has taken the next term for itself')
+    t.ok(cluster.world.until(() => leader.store!.peers(regionId(1))[0]!.leaseValid || cluster.get(leader, 'a').done === undefined, 100))
+    cluster.get(leader, 'a')
+    t.ok(cluster.world.until(() => leader.store!.peers(regionId(1))[0]!.leaseValid, 1_000), 'and reads by lease again')
+    cluster.keeps = undefined
+    for (const one of late) target.store!.onRaft(one)
+    cluster.world.runFor(1_000)
+    t.same([cluster.leader()?.id, cluster.term(leader)], [leader.id, term + 1])
+    cluster.keeps = one => one.message.type === MessageType.TimeoutNow
+    const open: (string | undefined)[] = []
+    leader.store!.transferLeader(cluster.context(cluster.region()), target.id, error => { open.push(error?.kind) })
+    cluster.world.runFor(50)
+    cluster.isolate(leader.id)
+    t.ok(cluster.world.until(() => open.length > 0, 5_000))
+    t.same(open, ['Undetermined'], 'cut off from its voters it cannot know')
+  }
+  t.end()
+})
+
+t.test('a leader that has handed over says so; who has no voter to hand over to says that', t => {
+  const cluster = new StoreCluster(4)
+  cluster.bootstrap(3)
+  const leader = cluster.elect()
+  const target = cluster.machines.find(machine => machine !== leader && machine.id !== 4)!
+  const answers: unknown[] = []
+  leader.store!.transferLeader(cluster.context(cluster.region()), storeId(4), error => { answers.push(error?.kind) })
+  leader.store!.transferLeader(cluster.context(cluster.region()), target.id, error => { answers.push(error) })
+  t.ok(cluster.world.until(() => answers.length === 2, 4_000))
+  t.same(answers, ['InvalidArgument', undefined])
+  t.equal(cluster.elect().id, target.id)
+  t.end()
+})

@@ -1,0 +1,78 @@
+// What operators ask of a store: which boundaries regions may have, and what an answer promises.
+import t from 'tap'
+import { boundaryMistake } from '../../src/common/boundary.js'
+import { utf8 } from '../../src/common/bytes.js'
+import type { ServerError } from '../../src/common/errors.js'
+import { regionId } from '../../src/common/ids.js'
+import type { Region } from '../../src/common/region.js'
+import type { Result } from '../../src/common/result.js'
+import { engineKeyOf, wireKeyOfText } from '../../src/rawkv/codec.js'
+import { StoreCluster } from './kit.js'
+import type { Machine } from './kit.js'
+
+type Answer = Result<readonly Region[], ServerError>
+
+function split(cluster: StoreCluster, leader: Machine, key: Uint8Array): { result?: Answer } {
+  const outcome: { result?: Answer } = {}
+  leader.store!.splitRegion(cluster.context(cluster.region()), [key], result => { outcome.result = result })
+  return outcome
+}
+
+const kindOf = (outcome: { result?: Answer }): string | undefined =>
+  outcome.result === undefined ? undefined : outcome.result.ok ? 'ok' : outcome.result.error.kind
+
+t.test('regions meet where a key can be, whoever asks', t => {
+  const cluster = new StoreCluster(3)
+  cluster.boundaryMistake = boundaryMistake
+  cluster.bootstrap(3)
+  const leader = cluster.elect()
+  for (const bad of [utf8('m'), engineKeyOf(utf8('m')), engineKeyOf(utf8('s')), engineKeyOf(utf8('rr')), engineKeyOf(new Uint8Array(9_000).fill(0x72))]) {
+    const outcome = split(cluster, leader, bad)
+    cluster.world.runFor(200)
+    t.equal(kindOf(outcome), 'InvalidArgument')
+    cluster.operators.push({ kind: 'splitRegion', regionId: regionId(1), epoch: cluster.region().epoch, keys: [bad] })
+  }
+  cluster.world.runFor(5_000)
+  t.equal(cluster.region().epoch.version, 1, 'nor when PD asks')
+  cluster.operators.length = 0
+  const outcome = split(cluster, leader, engineKeyOf(wireKeyOfText(0, 'm')))
+  t.ok(cluster.world.until(() => kindOf(outcome) === 'ok', 1_000))
+  t.end()
+})
+
+t.test('a split whose end nobody knows is undetermined, and may be carried out later', t => {
+  const cluster = new StoreCluster(3)
+  cluster.bootstrap(3)
+  cluster.mustPut('a', '1')
+  const leader = cluster.elect()
+  // The proposal reaches a follower, and nothing comes back.
+  for (const machine of cluster.machines) if (machine !== leader) cluster.cut.add(`${machine.id}>${leader.id}`)
+  const outcome = split(cluster, leader, utf8('m'))
+  cluster.world.runFor(500)
+  const answered: string[] = []
+  leader.store!.stop(50, () => { answered.push(kindOf(outcome) ?? 'nothing') })
+  cluster.world.runFor(500)
+  t.same(answered, ['Undetermined'])
+  cluster.kill(leader)
+  t.ok(cluster.world.until(() => (cluster.leader()?.store?.peers(0).length ?? 0) > 1, 10_000), 'as here, by the next leader')
+  t.end()
+})
+
+t.test('a split that lost to another entry is certainly not done', t => {
+  for (const seed of [1, 2, 3]) {
+    const cluster = new StoreCluster(3, seed)
+    cluster.bootstrap(3)
+    cluster.mustPut('a', '1')
+    const leader = cluster.elect()
+    cluster.isolate(leader.id)
+    const outcome = split(cluster, leader, utf8('m'))
+    cluster.world.runFor(100)
+    t.ok(cluster.world.until(() => cluster.leader() !== leader, 5_000))
+    cluster.mustPut('b', '2')
+    cluster.cut.clear()
+    t.ok(cluster.world.until(() => outcome.result !== undefined, 10_000))
+    t.equal(kindOf(outcome), 'StaleCommand')
+    t.equal(cluster.region().epoch.version, 1)
+  }
+  t.end()
+})
