@@ -5,6 +5,7 @@ import type { StoreMeta } from '../wire/messages.js'
 import { addressesOption, durationOption, integerOption } from './arguments.js'
 import { withConnection } from './connection.js'
 import { addOperators } from './ctl-operator.js'
+import { addMembers } from './ctl-member.js'
 import { addRegions } from './ctl-region.js'
 import { addStatus, silentStores, stateText } from './ctl-status.js'
 import { CommandError, exitCodes, printJson, printLine, printTable } from './output.js'
@@ -32,7 +33,8 @@ Examples:
   karst ctl operator add promote-learner --region 4 --store 5
   karst ctl store offline 3                         move its replicas away; 'up' takes it back
   karst ctl store tombstone 3                       bury it; says what would be lost, --force does it all the same
-  karst ctl member
+  karst ctl member                                  members of PD
+  karst ctl member replace pd-2                     a lost member out, an empty one in under its name
   karst ctl tso
 
 Exit codes: 0 done, 1 refused, not found or not well (status), 2 wrong usage.`
@@ -123,19 +125,6 @@ function addStores(ctl: Command): void {
       })
     })
   }
-}
-
-function addMembers(ctl: Command): void {
-  ctl.command('member').description('members of PD').action(async (_options: unknown, command: Command) => {
-    await onCluster(command, async ({ pd }, options) => {
-      const members = await pd.getMembers()
-      if (options.json) printJson({ members })
-      else {
-        printTable(['name', 'id', 'leader', 'clients', 'peers'], members.map(member => [member.name, member.memberId,
-          member.isLeader ? 'yes' : '', member.clientUrls.join(' '), member.peerUrls.join(' ')]))
-      }
-    })
-  })
 }
 
 function addTso(ctl: Command): void {

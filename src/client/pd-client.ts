@@ -67,6 +67,8 @@ class RemotePdClient implements PdClient {
   #failedLeader: string | undefined
   #clusterId = 0n
   #search: Promise<boolean> | undefined
+  /** Members that answered the last search, whatever they said. */
+  #answering = new Set<string>()
   #isClosed = false
   #onClose = new Set<() => void>()
   #tsoWaiting: TsoWaiter[] = []
@@ -96,11 +98,11 @@ class RemotePdClient implements PdClient {
 
   async #call<N extends RpcName>(name: N, request: Requests[N]): Promise<Responses[N]> {
     const deadlineMs = this.#nowMs + this.#deadlineMs
-    let reason = 'no PD member answers'
+    let reason: string | undefined
     for (let failures = 0; !this.#isClosed;) {
       const leader = this.#leader
       const attempt: Attempt<N> = leader === undefined
-        ? { kind: 'retry', reason, lostLeader: false }
+        ? { kind: 'retry', reason: '', lostLeader: false }
         : await this.#attempt(leader, name, request, deadlineMs)
       if (attempt.kind === 'answer') return attempt.value
       if (attempt.kind === 'refused') throw new PdRefusedError(name, attempt.error)
@@ -113,7 +115,11 @@ class RemotePdClient implements PdClient {
       }
       await this.#sleep(Math.min(this.#backoffMs(failures++), deadlineMs - this.#nowMs))
     }
-    throw new PdUnavailableError(this.#isClosed ? `${name}: the PD client is closed` : `${name}: ${reason}`)
+    throw new PdUnavailableError(this.#isClosed ? `${name}: the PD client is closed` : `${name}: ${reason ?? this.#whyNoLeader}`)
+  }
+
+  get #whyNoLeader(): string {
+    return this.#answering.size === 0 ? 'no PD member answers' : `${[...this.#answering].join(', ')} answers, but no member of PD leads`
   }
 
   async #attempt<N extends RpcName>(
@@ -166,6 +172,7 @@ class RemotePdClient implements PdClient {
   async #searchLeader(): Promise<boolean> {
     const asked = [...this.#addresses]
     const timeoutMs = Math.min(this.#attemptMs, 1_000)
+    const answering = this.#answering = new Set()
     return await new Promise<boolean>(resolve => {
       let left = asked.length
       let second: string | undefined
@@ -175,6 +182,7 @@ class RemotePdClient implements PdClient {
             ? this.#learn(address, answer.result.value)
             : undefined
           left--
+          if (answer.answered) answering.add(address)
           if (named !== undefined && named !== this.#failedLeader) this.#follow(named)
           else second ??= named
           if (left === 0 && second !== undefined) this.#follow(second)
@@ -312,6 +320,10 @@ class RemotePdClient implements PdClient {
   async scanRegions(start: Uint8Array, end: Uint8Array, limit: number): Promise<Responses['ScanRegions']['routes']> {
     const { routes, heardStoreIds, heardMsAgo } = await this.#call('ScanRegions', { start, end, limit })
     return routes.map((route, at) => withHeard(route, heardStoreIds[at] ?? 0, heardMsAgo[at] ?? 0))
+  }
+
+  async replaceMember(name: string, peerUrls: readonly string[]): Promise<number> {
+    return (await this.#call('ReplaceMember', { name, peerUrls })).memberId
   }
 
   async addOperator(operator: Operator): Promise<void> { await this.#call('AddOperator', { operator }) }

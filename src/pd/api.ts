@@ -51,6 +51,8 @@ export interface PdClient {
   addOperator(operator: Operator): Promise<void>
   /** What the leader knows to be wrong now. */
   getHealth(): Promise<ClusterHealth>
+  /** A lost PD member out, a new one awaited under its name. @returns the new member's id */
+  replaceMember(name: string, peerUrls: readonly string[]): Promise<number>
   close(): void
 }
 

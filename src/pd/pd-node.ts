@@ -11,6 +11,7 @@ import type { PdCommand } from './core/commands.js'
 import { Leadership } from './leadership.js'
 import type { Proposed } from './leadership.js'
 import { PdServer } from './pd-server.js'
+import type { PdOrigin } from './pd-server.js'
 import { memberRef, RaftGroup } from './raft-group.js'
 import type { Machine } from './raft-group.js'
 import { pdRegionId } from './raft-storage.js'
@@ -21,8 +22,11 @@ export interface PdDependencies {
   readonly memberId: number
   /** A log of its own; it holds nothing but PD's group (region 1). Closed by whoever opened it, after stop(). */
   readonly raftLog: RaftLog
-  /** All members, this one included: `initial-cluster`. The same on each of them. */
+  /** How members are reached, this one included: `initial-cluster`, or what who let this one in said. */
   readonly members: readonly PdMember[]
+  /** Whom the group began with, the same on each member. Default: all of `members`. */
+  readonly founderIds?: readonly number[]
+  readonly origin?: PdOrigin
   /** Raft messages to other members; a member id stands where a store id is asked for. */
   readonly peerLinks: RaftLinks
   readonly config?: Partial<PdConfig>
@@ -72,7 +76,7 @@ export class PdNode {
     if (mistakes.length > 0) throw new Error(`PD configuration: ${mistakes.join('; ')}`)
     this.#incarnation = 1 + deps.env.random.below(2 ** 32)
     this.#group = new RaftGroup({
-      env: deps.env, memberId: deps.memberId, memberIds: deps.members.map(member => member.memberId),
+      env: deps.env, memberId: deps.memberId, founderIds: deps.founderIds ?? deps.members.map(member => member.memberId),
       raftLog: deps.raftLog, links: deps.peerLinks, config: this.config, machine: this.#machine(),
       onChange: () => { this.#onChange() },
       onTick: () => { this.#onTick() },
@@ -82,16 +86,19 @@ export class PdNode {
         deps.onFatal(error)
       },
     })
-    this.server = new PdServer(this)
+    this.server = new PdServer(this, deps.origin ?? { name: deps.name, token: 0, tokens: new Map() })
   }
 
   get env(): Env { return this.#env }
   get state(): ClusterState { return this.#state }
   /** 0n until the first leader has drawn it. */
   get clusterId(): bigint { return this.#state.clusterId }
-  /** Defined while this member leads and knows everything that was ever acknowledged. */
-  get leadership(): Leadership | undefined { return this.#leadership }
-  get isLeader(): boolean { return this.#leadership !== undefined }
+  /**
+   * Defined while this member leads, knows everything that was ever acknowledged, and holds the lease: who is cut off from
+   * the others leads nobody, whatever its role says until it steps down.
+   */
+  get leadership(): Leadership | undefined { return this.hasLease ? this.#leadership : undefined }
+  get isLeader(): boolean { return this.leadership !== undefined }
   get hasLease(): boolean { return this.#group.hasLease }
   describe(): ReturnType<RaftGroup['describe']> { return this.#group.describe() }
 
@@ -131,15 +138,23 @@ export class PdNode {
   }
 
   members(): readonly Member[] {
-    const leader = this.#group.leaderId
-    return this.#deps.members.map(configured => {
-      const recorded = this.#state.members.get(configured.memberId)
+    const { leaderId } = this.#group
+    const leader = leaderId === this.#deps.memberId && !this.hasLease ? 0 : leaderId
+    return this.#group.memberIds.map(memberId => {
+      const configured = this.#deps.members.find(member => member.memberId === memberId)
+      const recorded = this.#state.members.get(memberId)
       return {
-        name: configured.name, memberId: configured.memberId,
-        clientUrls: configured.clientUrls.length > 0 ? configured.clientUrls : recorded?.clientUrls ?? [],
-        peerUrls: configured.peerUrls, isLeader: configured.memberId === leader,
+        name: configured?.name ?? recorded?.name ?? `${memberId}`, memberId,
+        clientUrls: configured !== undefined && configured.clientUrls.length > 0 ? configured.clientUrls : recorded?.clientUrls ?? [],
+        peerUrls: this.peerUrlsOf(memberId), isLeader: memberId === leader,
       }
     })
+  }
+
+  /** Configured ones first: the ports of a playground are others each time. */
+  peerUrlsOf(memberId: number): readonly string[] {
+    const configured = this.#deps.members.find(member => member.memberId === memberId)
+    return configured?.peerUrls ?? this.#state.members.get(memberId)?.peerUrls ?? []
   }
 
   notLeader(): ServerError {
@@ -211,8 +226,17 @@ export class PdNode {
     for (const { done } of failed.values()) done(undefined)
   }
 
+  /** As the leader sees it: did it answer within an election time-out? */
+  isHeard(memberId: number): boolean { return this.#group.isHeard(memberId) }
+
+  get memberId(): number { return this.#deps.memberId }
+  get founderIds(): readonly number[] {
+    return this.#deps.founderIds ?? this.#deps.members.map(member => member.memberId)
+  }
+
   #onTick(): void {
     this.#leadership?.onTick()
+    if (this.#state.retiredMembers.size > 0) this.#group.reconcile(this.#state.retiredMembers, this.#state.awaitedMembers)
     this.#announce()
   }
 

@@ -8,11 +8,21 @@ import type { PdCommand } from './core/commands.js'
 import type { RegionRecord } from './core/region-record.js'
 import { logicalMax } from './core/tso.js'
 import type { Leadership } from './leadership.js'
+import { Membership } from './membership.js'
 import type { PdNode } from './pd-node.js'
 
 /** Ids that one request may take. */
 const idsPerRequestMax = 1 << 16
 const empty = {}
+
+/** What this member's folder knows of the beginning of the group. */
+export interface PdOrigin {
+  readonly name: string
+  /** 0: a folder that is older than tokens. */
+  readonly token: number
+  /** By name. */
+  readonly tokens: ReadonlyMap<string, number>
+}
 
 const invalid = (reason: string): RequestError => ({ kind: 'InvalidArgument', reason })
 
@@ -31,10 +41,12 @@ function routeOf(leadership: Leadership, record: RegionRecord | undefined, nowMs
  */
 export class PdServer {
   readonly #node: PdNode
+  readonly #membership: Membership
   readonly handlers: RpcHandlers
 
-  constructor(node: PdNode) {
+  constructor(node: PdNode, origin: PdOrigin) {
     this.#node = node
+    this.#membership = new Membership(node, origin, origin.tokens)
     this.handlers = { ...this.#clusterHandlers(), ...this.#storeHandlers(), ...this.#regionHandlers() }
   }
 
@@ -67,6 +79,10 @@ export class PdServer {
       GetMembers: (_request, respond) => {
         respond(ok({ clusterId: this.#node.clusterId, members: this.#node.members() }))
       },
+      JoinMember: (request, respond) => { this.#membership.join(request, respond) },
+      ReplaceMember: this.#asLeader<'ReplaceMember'>((_leadership, request, respond) => {
+        this.#membership.replace(request, respond)
+      }),
       Ping: (request, respond) => { respond(ok({ sentAtMs: request.sentAtMs })) },
       IsBootstrapped: this.#asLeader<'IsBootstrapped'>((_leadership, _request, respond) => {
         respond(ok({ bootstrapped: this.#node.state.isBootstrapped }))

@@ -7,6 +7,7 @@ import type { PeerRef } from '../common/region.js'
 import { LogStateKind } from '../engine/api.js'
 import type { RaftLog } from '../engine/api.js'
 import { decodeConfChange } from '../raft/confchange/conf-change.js'
+import type { ConfChangeSingle } from '../raft/confchange/conf-change.js'
 import { localAppendThread, localApplyThread } from '../raft/message.js'
 import { RawNode } from '../raft/raw-node.js'
 import type { ReadState } from '../raft/raw-node.js'
@@ -28,7 +29,8 @@ export interface Machine {
 export interface RaftGroupDependencies {
   readonly env: Env
   readonly memberId: number
-  readonly memberIds: readonly number[]
+  /** Whom the group began with; who came later is in the log. */
+  readonly founderIds: readonly number[]
   readonly raftLog: RaftLog
   readonly links: RaftLinks
   readonly config: PdConfig
@@ -49,6 +51,8 @@ export interface RaftGroupStatus {
   readonly applied: LogIndex
   readonly first: LogIndex
   readonly last: LogIndex
+  readonly voters: readonly number[]
+  readonly isJoint: boolean
 }
 
 const noEpoch = { confVer: 0, version: 0 }
@@ -96,7 +100,7 @@ export class RaftGroup {
     this.#deps = deps
     this.#env = deps.env
     const { config, memberId } = deps
-    this.#storage = new PdRaftStorage(deps.raftLog, deps.memberIds.map(peerId), () => this.#record())
+    this.#storage = new PdRaftStorage(deps.raftLog, deps.founderIds.map(peerId), () => this.#record())
     const record = this.#storage.loadRecord()
     if (record !== undefined) {
       deps.machine.restore(record.data)
@@ -133,11 +137,49 @@ export class RaftGroup {
     return votersOutgoing.length === 0 && voters.length === 1 && voters[0] === this.#node.id
   }
 
+  /** Members of all kinds, also those on their way out or in. */
+  get memberIds(): readonly number[] {
+    const { voters, learners, votersOutgoing, learnersNext } = this.#node.confState
+    return [...new Set([...voters, ...learners, ...votersOutgoing, ...learnersNext])]
+  }
+
+  /** As the leader sees it. */
+  isHeard(memberId: number): boolean {
+    return this.#node.status().progress.get(peerId(memberId))?.recentActive === true
+  }
+
+  /**
+   * The leader takes the next step towards a group without `retired` and with all of `awaited`: out and in as learners in
+   * one joint step, which leaves itself; a learner becomes a voter once it has what we have. So an empty newcomer
+   * never counts, and the retired one never counts beside it.
+   */
+  reconcile(retired: ReadonlySet<number>, awaited: ReadonlyMap<number, number>): void {
+    if (!this.isReadyLeader || this.#node.pendingConfIndex > this.#applied) return
+    const { voters, learners, votersOutgoing } = this.#node.confState
+    if (votersOutgoing.length > 0) return
+    const present = new Set<number>([...voters, ...learners])
+    const changes: ConfChangeSingle[] = []
+    for (const id of present) if (retired.has(id)) changes.push({ type: 'removeNode', nodeId: peerId(id) })
+    for (const id of awaited.keys()) if (!present.has(id)) changes.push({ type: 'addLearner', nodeId: peerId(id) })
+    if (changes.length === 0) {
+      const ready = learners.find(id => this.#hasCaughtUp(id))
+      if (ready !== undefined) changes.push({ type: 'addNode', nodeId: ready })
+    }
+    if (changes.length === 0) return
+    this.#node.proposeConfChange({ changes, transition: changes.length > 1 ? 'implicit' : 'auto', context: emptyBytes })
+    this.#schedule()
+  }
+
+  #hasCaughtUp(id: PeerId): boolean {
+    const progress = this.#node.status().progress.get(id)
+    return progress !== undefined && progress.recentActive && progress.match >= this.#node.committed
+  }
+
   describe(): RaftGroupStatus {
     const node = this.#node
     return {
       role: node.role, term: node.term, leader: node.lead, committed: node.committed, applied: this.#applied,
-      first: node.firstIndex, last: node.lastIndex,
+      first: node.firstIndex, last: node.lastIndex, voters: node.confState.voters, isJoint: node.confState.votersOutgoing.length > 0,
     }
   }
 

@@ -1,23 +1,27 @@
 import { ignore } from '../common/assert.js'
 import type { Env } from '../common/env.js'
 import type { StoreId } from '../common/ids.js'
-import { memberIdOf, parseInitialCluster } from '../pd/config.js'
+import { parseInitialCluster } from '../pd/config.js'
 import type { PdMember } from '../pd/config.js'
 import { createPdNode } from '../pd/pd-node.js'
 import type { PdNode } from '../pd/pd-node.js'
+import { openChannel } from '../transport/rpc-channel.js'
+import type { RpcHandler } from '../transport/api.js'
 import { createRaftLinks } from '../transport/raft-links.js'
 import { listenRpc } from '../transport/rpc-server.js'
 import type { RpcServer } from '../transport/rpc-server.js'
 import { protocolVersion } from '../wire/messages.js'
 import type { Hello, RaftEnvelope } from '../wire/messages.js'
-import { hostOf } from './advertise.js'
+import { hostOf, portOf } from './advertise.js'
 import { Closers } from './closers.js'
 import { withoutScheme } from './config/fields.js'
 import type { PdSettings } from './config/pd-schema.js'
 import type { LogSink } from './logging.js'
 import { NodeMetrics } from './metrics.js'
 import { openNodeEnv } from './node-env.js'
-import { claimPdIdentity } from './pd-identity.js'
+import { MemberBirth } from './pd-birth.js'
+import { PdIdentityKeeper } from './pd-identity.js'
+import type { PdIdentity } from './pd-identity.js'
 import { pdPages } from './pd-pages.js'
 import { pdRequests, RpcDoor } from './rpc-door.js'
 import { StartupError } from './startup-error.js'
@@ -48,6 +52,8 @@ export interface PdFace {
 }
 
 const handOverMsMax = 5_000
+/** Between a member's peer port and its status port, unless --status-addr says otherwise. */
+const statusPortStep = 1_000
 
 /** One member of PD, put together: its folder and log, its sockets, its pages. */
 export class PdProcess implements PdFace {
@@ -55,7 +61,7 @@ export class PdProcess implements PdFace {
   readonly #closers = new Closers()
   readonly #closeEnv: () => void
   readonly env: Env
-  readonly memberId: number
+  #memberId = 0
   readonly startedAtWallMs: number
   #state: NodeState = 'starting'
   #node: PdNode | undefined
@@ -70,10 +76,11 @@ export class PdProcess implements PdFace {
     this.env = env
     this.#closeEnv = close
     this.#closers.add(close)
-    this.memberId = memberIdOf(options.settings.name)
     this.startedAtWallMs = env.clock.wallMs()
   }
 
+  /** 0 until it knows. */
+  get memberId(): number { return this.#memberId }
   get name(): string { return this.#options.settings.name }
   get state(): NodeState { return this.#state }
   get node(): PdNode { return this.#node! }
@@ -105,37 +112,77 @@ export class PdProcess implements PdFace {
   async #assemble(): Promise<void> {
     const { env } = this
     const { settings, onFatal } = this.#options
-    const configured = membersOf(settings)
+    const isJoining = settings.join.length > 0
+    const configured = isJoining ? [] : membersOf(settings)
     const storage = await this.#options.openStorage(env)
     this.#closers.add(() => storage.close())
     this.#goOn()
-    await claimPdIdentity(storage, { name: this.name, memberId: this.memberId, members: configured.map(member => member.name) })
+    const keeper = new PdIdentityKeeper(storage)
+    const known = keeper.load({ name: this.name, members: isJoining ? undefined : configured.map(member => member.name) })
     const door = new RpcDoor(pdRequests)
-    for (const url of settings.clientUrls) await this.#listen(url, { handlers: door.handlers })
-    if (configured.length > 1) {
+    const birth = new MemberBirth({
+      env, name: this.name, keeper, isJoining, members: configured.map(member => member.name), peerUrls: settings.peerUrls,
+      others: isJoining ? settings.join.map(withoutScheme)
+        : configured.filter(member => member.name !== this.name).map(member => withoutScheme(member.peerUrls[0] ?? '')),
+      clientUrls: () => this.#ownClientUrls(), isStopped: () => this.#state === 'stopping',
+      openChannel: address => openChannel({ env, address, hello: this.#hello }),
+    })
+    const join: RpcHandler<'JoinMember'> = (request, respond, context) => {
+      const handler = this.#node?.server.handlers.JoinMember ?? birth.answer
+      handler(request, respond, context)
+    }
+    for (const url of settings.clientUrls) await this.#listen(url, { handlers: { ...door.handlers, JoinMember: join } })
+    const isGroup = isJoining || configured.length > 1
+    if (isGroup) {
       const onRaft = (envelope: RaftEnvelope): void => { this.#node?.onRaft(envelope) }
-      for (const url of settings.peerUrls) await this.#listen(url, { handlers: {}, onRaft })
+      for (const url of settings.peerUrls) await this.#listen(url, { handlers: { JoinMember: join }, onRaft })
     }
     this.#goOn()
-    const members = configured.map(member => member.memberId !== this.memberId ? member
-      : { ...member, clientUrls: this.clientAddresses.map(address => `http://${address}`) })
+    const identity = known === undefined || known.memberId === 0 ? await birth.run(known) : known
+    this.#memberId = identity.memberId
+    this.#goOn()
+    const members = this.#membersFor(identity, configured)
     const links = createRaftLinks({
-      env, hello: this.#hello, addressOf: (to: StoreId) => peerAddress(members, to),
+      env, hello: this.#hello, addressOf: (to: StoreId) => this.#peerAddress(to),
       onDown: to => { this.#node?.onLinkDown(to) },
     })
     this.#closers.add(() => { links.close() })
     const node = createPdNode({
       env, name: this.name, memberId: this.memberId, raftLog: storage.raftLog, members, peerLinks: links, config: settings.config, onFatal,
+      ...(identity.founderIds !== undefined && { founderIds: identity.founderIds }),
+      origin: { name: this.name, token: identity.token ?? 0, tokens: new Map(Object.entries(identity.tokens ?? {})) },
     })
     this.#node = node
-    await this.#openStatus(configured.length, () => links.metrics())
+    await this.#openStatus(isGroup, () => links.metrics())
     this.#goOn()
     node.start()
     door.open(node.server.handlers)
     this.#state = 'serving'
     env.log('info', 'pd.ready', {
-      member: this.name, clients: this.clientAddresses.join(','), status: this.statusAddress, members: configured.length,
+      member: this.name, clients: this.clientAddresses.join(','), status: this.statusAddress, members: node.members().length,
     })
+  }
+
+  #ownClientUrls(): readonly string[] { return this.clientAddresses.map(address => `http://${address}`) }
+
+  /** How members are reached, as far as this folder and the configuration know; PD's state knows the rest. */
+  #membersFor(identity: PdIdentity, configured: readonly PdMember[]): readonly PdMember[] {
+    const { peerUrls } = this.#options.settings
+    const own: PdMember = { name: this.name, memberId: identity.memberId, clientUrls: this.#ownClientUrls(), peerUrls }
+    // Who came later knows the ids from the group; where a member lives the configuration may know better.
+    const others = identity.peers?.map(peer => ({
+      ...peer, clientUrls: [], peerUrls: configured.find(member => member.name === peer.name)?.peerUrls ?? peer.peerUrls,
+    })) ?? configured
+    const configuredOwn = configured.find(member => member.memberId === identity.memberId)
+    return [
+      ...others.filter(member => member.memberId !== identity.memberId),
+      configuredOwn === undefined ? own : { ...configuredOwn, clientUrls: own.clientUrls },
+    ]
+  }
+
+  #peerAddress(to: StoreId): string | undefined {
+    const url = this.#node?.peerUrlsOf(to)[0]
+    return url === undefined ? undefined : withoutScheme(url)
   }
 
   async #listen(url: string, what: Pick<Parameters<typeof listenRpc>[0], 'handlers' | 'onRaft'>): Promise<void> {
@@ -149,18 +196,18 @@ export class PdProcess implements PdFace {
     if (what.onRaft === undefined) this.#servers.push(server)
   }
 
-  async #openStatus(members: number, linkFigures: () => Record<string, number>): Promise<void> {
+  async #openStatus(isGroup: boolean, linkFigures: () => Record<string, number>): Promise<void> {
     const { settings } = this.#options
-    const [peerUrl] = settings.peerUrls
-    const peer = peerUrl === undefined ? undefined : withoutScheme(peerUrl)
-    const alone = members === 1 ? peer : peer === undefined ? undefined : `${hostOf(peer)}:0`
-    const address = settings.statusAddress === '' ? alone : settings.statusAddress
+    const address = settings.statusAddress === '' ? defaultStatusAddress(settings, isGroup) : settings.statusAddress
     if (address === undefined) return
     const metrics = new NodeMetrics({ node: this.name })
     this.#closers.add(() => { metrics.close() })
     for (const server of this.#servers) metrics.add(() => server.metrics())
     metrics.add(linkFigures)
-    const status = await StatusServer.listen(address, pdPages(this, metrics))
+    const status = await StatusServer.listen(address, pdPages(this, metrics)).catch((error: unknown) => {
+      throw new StartupError('addressInUse',
+        `${(error as Error).message}. This is for HTTP: give it another --status-addr.`, { cause: error })
+    })
     this.#status = status
     this.#closers.add(() => { status.close() })
   }
@@ -201,7 +248,10 @@ function membersOf(settings: PdSettings): readonly PdMember[] {
   throw new StartupError('config', `initial-cluster names ${names}, but this member is called ${name}: --name must be one of them`)
 }
 
-function peerAddress(members: readonly PdMember[], to: StoreId): string | undefined {
-  const url = members.find(member => member.memberId === to)?.peerUrls[0]
-  return url === undefined ? undefined : withoutScheme(url)
+/** Alone, a member does not use its peer URL for anything else. In a group the port stands a fixed step beside it. */
+function defaultStatusAddress({ clientUrls, peerUrls }: PdSettings, isGroup: boolean): string | undefined {
+  const [client, peer] = [clientUrls[0], peerUrls[0]].map(url => (url === undefined ? undefined : withoutScheme(url)))
+  if (!isGroup || peer === undefined || client === undefined) return peer
+  const port = portOf(peer)
+  return `${hostOf(client)}:${port === 0 ? 0 : port + (port + statusPortStep <= 65_535 ? statusPortStep : -statusPortStep)}`
 }

@@ -12,7 +12,8 @@ export const storeRequests = [
 ] as const satisfies readonly RpcName[]
 export const pdRequests = [
   'GetMembers', 'IsBootstrapped', 'Bootstrap', 'AllocId', 'PutStore', 'GetStores', 'StoreHeartbeat', 'RegionHeartbeat', 'AskSplit',
-  'ReportSplit', 'GetRegion', 'GetPreviousRegion', 'GetRegionById', 'ScanRegions', 'Tso', 'AddOperator', 'GetHealth', 'Ping',
+  'ReportSplit', 'GetRegion', 'GetPreviousRegion', 'GetRegionById', 'ScanRegions', 'Tso', 'AddOperator', 'GetHealth',
+  'JoinMember', 'ReplaceMember', 'Ping',
 ] as const satisfies readonly RpcName[]
 
 /**

@@ -36,6 +36,7 @@ const rules: { readonly [N in RpcName]: Rule<N> | typeof anybody } = {
   SnapshotEnd: { ...stores, refuses: ({ snapshotId }, nodeId) => hasNoId(nodeId) ?? isOthersSnapshot(snapshotId, nodeId) },
   GetMembers: anybody, IsBootstrapped: anybody, GetStores: anybody, GetRegion: anybody, GetPreviousRegion: anybody,
   GetRegionById: anybody, ScanRegions: anybody, Tso: anybody, AddOperator: anybody, GetHealth: anybody, Ping: anybody,
+  ReplaceMember: anybody, JoinMember: { roles: ['pd'] },
   Bootstrap: { ...stores, refuses: ({ store }, nodeId) => isOtherButNew('Bootstrap', store.storeId, nodeId) },
   AllocId: stores,
   PutStore: {

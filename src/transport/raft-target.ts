@@ -112,7 +112,7 @@ export class RaftTarget implements LinkOwner {
 
   /** Its address may have passed to another store. */
   refuses(theirs: Hello): string | undefined {
-    return theirs.role === 'store' && theirs.nodeId !== this.to ? `this is store ${theirs.nodeId}, not ${this.to}` : undefined
+    return theirs.role !== 'client' && theirs.nodeId !== this.to ? `this is ${theirs.role} ${theirs.nodeId}, not ${this.to}` : undefined
   }
 
   onReady(): void {

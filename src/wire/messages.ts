@@ -222,6 +222,10 @@ export interface Requests {
   Tso: { readonly count: number }
   AddOperator: { readonly operator: Operator }
   GetHealth: Empty
+  JoinMember: {
+    readonly name: string; readonly token: number; readonly clientUrls: readonly string[]; readonly peerUrls: readonly string[]
+  }
+  ReplaceMember: { readonly name: string; readonly peerUrls: readonly string[] }
   // anyone
   Ping: { readonly sentAtMs: number }
 }
@@ -284,6 +288,12 @@ export interface Responses {
   Tso: { readonly physicalMs: number; readonly logical: number; readonly count: number }
   AddOperator: Empty
   GetHealth: ClusterHealth
+  /** `verdict` is one of JoinVerdict; a reader that does not know it waits. */
+  JoinMember: {
+    readonly verdict: string; readonly reason: string; readonly name: string; readonly token: number; readonly memberId: number
+    readonly members: readonly Member[]; readonly founders: readonly number[]
+  }
+  ReplaceMember: { readonly memberId: number }
   Ping: { readonly sentAtMs: number }
 }
 
@@ -323,6 +333,7 @@ export const FrameKind = {
   GetMembers: 64, IsBootstrapped: 65, Bootstrap: 66, AllocId: 67, PutStore: 68, GetStores: 69, StoreHeartbeat: 70,
   RegionHeartbeat: 71, AskSplit: 72, ReportSplit: 73, GetRegion: 74, GetPreviousRegion: 75, GetRegionById: 76,
   ScanRegions: 77, Tso: 78, AddOperator: 79, GetHealth: 80,
+  JoinMember: 81, ReplaceMember: 82,
   Ping: 96,
 } as const satisfies Record<RpcName | 'Hello' | 'Raft' | 'ProtocolError' | 'Cancel', number>
 export const responseBit = 0x80

@@ -129,6 +129,8 @@ export const requests: { readonly [N in RpcName]: readonly Requests[N][] } = {
   Tso: [{ count: 10 }],
   AddOperator: operators.map(operator => ({ operator })),
   GetHealth: [{}],
+  JoinMember: [{ name: 'pd-2', token: 77, clientUrls: ['http://a:1'], peerUrls: [] }],
+  ReplaceMember: [{ name: 'pd-2', peerUrls: ['http://a:1', 'http://b:1'] }, { name: 'x', peerUrls: [] }],
   Ping: [{ sentAtMs: 1234.5678 }],
 }
 
@@ -175,5 +177,13 @@ export const responses: { readonly [N in RpcName]: readonly Responses[N][] } = {
     holes: 0, countedMsAgo: 120, problemCount: 101, problems: [{ kind: 'region-without-leader', subject: 4, text: 'region 4 …' }],
     stores: [{ storeId: storeId(1), liveness: 'down', silentMs: 2e6, isLowSpace: true, clockAheadMs: -1_500.25, stats }],
   }],
+  JoinMember: [
+    { verdict: 'fresh', reason: '', name: 'pd-1', token: 2 ** 52, memberId: 0, members: [], founders: [] },
+    {
+      verdict: 'granted', reason: '', name: 'pd-1', token: 0, memberId: 2 ** 40, founders: [1, 2, 3],
+      members: [{ name: 'pd', memberId: 7, clientUrls: ['http://a:1'], peerUrls: ['http://a:2'], isLeader: true }],
+    },
+  ],
+  ReplaceMember: [{ memberId: 2 ** 40 }],
   Ping: [{ sentAtMs: 0 }],
 }

@@ -11,10 +11,11 @@ import { ByteReader, ByteWriter, readMember, readRegion, readStore, writeMember,
 import type { PdMember } from './codec.js'
 import type { PdCommand } from './commands.js'
 
-/** allocIds: the first id. bootstrap: 1 = the cluster is the caller's, 0 = somebody was faster. */
+/** allocIds: the first id. bootstrap, claimMember: 1 = it is the caller's, 0 = somebody was faster. */
 export type CommandResult = Result<number, RequestError>
 
-const stateVersion = 1
+/** 2: members that were replaced. States without any are written as before, and version 1 is read. */
+const stateVersions = { first: 1, replacedMembers: 2 } as const
 /** One command takes at most this many ids. */
 export const idsPerCommandMax = 1 << 20
 
@@ -33,6 +34,10 @@ export class ClusterState {
   #bootstrap: { readonly storeId: StoreId; readonly region: Region } | undefined
   readonly #stores = new Map<StoreId, StoreMeta>()
   readonly #members = new Map<number, PdMember>()
+  /** Members that came in the place of others, and the token of who took the id; 0: nobody yet. */
+  readonly #awaited = new Map<number, number>()
+  /** Members that were replaced: their ids are never in the group again. */
+  readonly #retired = new Set<number>()
 
   get clusterId(): bigint { return this.#clusterId }
   get idBound(): number { return this.#idBound }
@@ -43,6 +48,8 @@ export class ClusterState {
   get firstRegion(): Region | undefined { return this.#bootstrap?.region }
   get stores(): ReadonlyMap<StoreId, StoreMeta> { return this.#stores }
   get members(): ReadonlyMap<number, PdMember> { return this.#members }
+  get awaitedMembers(): ReadonlyMap<number, number> { return this.#awaited }
+  get retiredMembers(): ReadonlySet<number> { return this.#retired }
 
   apply(command: PdCommand): CommandResult {
     switch (command.kind) {
@@ -62,8 +69,10 @@ export class ClusterState {
         if (command.boundMs > this.#tsoBoundMs) this.#tsoBoundMs = command.boundMs
         return ok(command.boundMs)
       case 'putMember':
-        this.#members.set(command.member.memberId, command.member)
+        if (!this.#retired.has(command.member.memberId)) this.#members.set(command.member.memberId, command.member)
         return ok(0)
+      case 'replaceMember': return this.#applyReplaceMember(command.oldId, command.member)
+      case 'claimMember': return this.#applyClaimMember(command.token, command.member)
       default: return unreachable(command, 'command')
     }
   }
@@ -128,9 +137,29 @@ export class ClusterState {
     return ok(0)
   }
 
+  #applyReplaceMember(oldId: number, member: PdMember): CommandResult {
+    if (this.#retired.has(oldId)) return invalid(`member ${oldId} was replaced already`)
+    if (member.memberId === oldId || this.#members.has(member.memberId)) return invalid(`member id ${member.memberId} is taken`)
+    this.#retired.add(oldId)
+    this.#members.delete(oldId)
+    this.#awaited.delete(oldId)
+    this.#awaited.set(member.memberId, 0)
+    this.#members.set(member.memberId, member)
+    return ok(0)
+  }
+
+  #applyClaimMember(token: number, member: PdMember): CommandResult {
+    const known = this.#awaited.get(member.memberId)
+    if (known === undefined || (known !== 0 && known !== token)) return ok(0)
+    this.#awaited.set(member.memberId, token)
+    this.#members.set(member.memberId, member)
+    return ok(1)
+  }
+
   /** @returns owned bytes; equal states give equal bytes */
   encode(): Uint8Array {
-    const writer = new ByteWriter().u8(stateVersion).u64(this.#clusterId).uint(this.#idBound).uint(this.#tsoBoundMs)
+    const version = this.#retired.size === 0 ? stateVersions.first : stateVersions.replacedMembers
+    const writer = new ByteWriter().u8(version).u64(this.#clusterId).uint(this.#idBound).uint(this.#tsoBoundMs)
     writer.u8(this.#bootstrap === undefined ? 0 : 1)
     if (this.#bootstrap !== undefined) {
       writer.uint(this.#bootstrap.storeId)
@@ -142,6 +171,14 @@ export class ClusterState {
     const members = [...this.#members.values()].sort((left, right) => left.memberId - right.memberId)
     writer.uint(members.length)
     for (const member of members) writeMember(writer, member)
+    if (version >= stateVersions.replacedMembers) {
+      const awaited = [...this.#awaited].sort(([left], [right]) => left - right)
+      writer.uint(awaited.length)
+      for (const [id, token] of awaited) writer.uint(id).uint(token)
+      const retired = [...this.#retired].sort((left, right) => left - right)
+      writer.uint(retired.length)
+      for (const id of retired) writer.uint(id)
+    }
     return writer.finish()
   }
 
@@ -149,7 +186,7 @@ export class ClusterState {
   static decode(bytes: Uint8Array): ClusterState {
     const reader = new ByteReader(bytes, 'PD state')
     const state = new ClusterState()
-    reader.version(stateVersion)
+    const version = reader.version(stateVersions.replacedMembers)
     state.#clusterId = reader.u64()
     state.#idBound = reader.uint()
     state.#tsoBoundMs = reader.uint()
@@ -161,6 +198,13 @@ export class ClusterState {
     for (let left = reader.uint(); left > 0; left--) {
       const member = readMember(reader)
       state.#members.set(member.memberId, member)
+    }
+    if (version >= stateVersions.replacedMembers) {
+      for (let left = reader.uint(); left > 0; left--) {
+        const id = reader.uint()
+        state.#awaited.set(id, reader.uint())
+      }
+      for (let left = reader.uint(); left > 0; left--) state.#retired.add(reader.uint())
     }
     reader.end()
     return state

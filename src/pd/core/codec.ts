@@ -104,9 +104,11 @@ export class ByteReader {
 
   text(): string { return fromUtf8(this.bytes()) }
 
-  version(expected: number): void {
+  /** @returns the version that was found, in [1, newest] */
+  version(newest: number): number {
     const found = this.u8()
-    if (found !== expected) this.#fail(`version ${found}, this program reads ${expected}`)
+    if (found < 1 || found > newest) this.#fail(`version ${found}, this program reads up to ${newest}`)
+    return found
   }
 
   choice<T>(choices: readonly T[]): T {

@@ -22,10 +22,15 @@ export type PdCommand =
   | { readonly kind: 'tsoWindow'; readonly boundMs: number }
   /** How a member of PD's own group is reached. */
   | { readonly kind: 'putMember'; readonly member: PdMember }
+  /** The member `oldId` is out for good; `member`, with a new id, is awaited in its place. */
+  | { readonly kind: 'replaceMember'; readonly oldId: number; readonly member: PdMember }
+  /** An awaited member is there. Result: 1 = the id belongs to this token, 0 = to nobody or to another one. */
+  | { readonly kind: 'claimMember'; readonly token: number; readonly member: PdMember }
 
 const commandVersion = 1
 const kinds: readonly PdCommand['kind'][] =
-  ['initCluster', 'bootstrap', 'allocIds', 'putStore', 'setStoreState', 'tsoWindow', 'putMember']
+  ['initCluster', 'bootstrap', 'allocIds', 'putStore', 'setStoreState', 'tsoWindow', 'putMember', 'replaceMember',
+    'claimMember']
 
 /** Who proposed an entry: `incarnation` is drawn once per process life, `sequence` counts within it. */
 export interface ProposalId {
@@ -48,6 +53,14 @@ export function encodeProposal(id: ProposalId, command: PdCommand): Uint8Array {
     case 'setStoreState': writer.uint(command.storeId).u8(storeStateCode(command.state)); break
     case 'tsoWindow': writer.uint(command.boundMs); break
     case 'putMember': writeMember(writer, command.member); break
+    case 'replaceMember':
+      writer.uint(command.oldId)
+      writeMember(writer, command.member)
+      break
+    case 'claimMember':
+      writer.uint(command.token)
+      writeMember(writer, command.member)
+      break
     default: return unreachable(command, 'command')
   }
   return writer.finish()
@@ -72,6 +85,8 @@ function readCommand(reader: ByteReader, kind: PdCommand['kind']): PdCommand {
     case 'setStoreState': return { kind, storeId: storeId(reader.uint()), state: readStoreState(reader) }
     case 'tsoWindow': return { kind, boundMs: reader.uint() }
     case 'putMember': return { kind, member: readMember(reader) }
+    case 'replaceMember': return { kind, oldId: reader.uint(), member: readMember(reader) }
+    case 'claimMember': return { kind, token: reader.uint(), member: readMember(reader) }
     default: return unreachable(kind, 'command kind')
   }
 }

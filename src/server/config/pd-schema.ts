@@ -27,11 +27,15 @@ const memberFields: readonly Field[] = [
   {
     key: 'status-addr', kind: 'address', default: '', flag: 'status-addr',
     doc: 'HTTP for the dashboard, /status, /ready, /metrics and /pd/api/v1. Empty: the address of the peer URL while this member is '
-      + 'alone, else any free port on its host.',
+      + 'alone, else the host of the first client URL and the port of the peer URL plus 1000.',
   },
   {
     key: 'initial-cluster', kind: 'text', default: '', flag: 'initial-cluster',
     doc: 'All members: pd-1=http://10.0.0.1:2380,pd-2=http://10.0.0.2:2380. Empty: this one alone.',
+  },
+  {
+    key: 'join', kind: 'urls', default: [], flag: 'join',
+    doc: 'Client URLs of members of a group that awaits this one (karst ctl member replace), instead of initial-cluster.',
   },
   {
     key: 'data-dir', kind: 'text', default: './karst-data/pd', flag: 'data-dir',
@@ -100,6 +104,11 @@ const rules: readonly Rule[] = [
   { keys: ['peer-urls'], check: values => values.list('peer-urls').length === 0 ? 'peer-urls must not be empty' : undefined },
   { keys: ['data-dir'], check: values => values.text('data-dir') === '' ? 'data-dir must not be empty' : undefined },
   { keys: ['name'], check: values => /^[\w.-]+$/.test(values.text('name')) ? undefined : 'name must be of letters, digits and _ . -' },
+  {
+    keys: ['initial-cluster', 'join'],
+    check: values => values.text('initial-cluster') === '' || values.list('join').length === 0 ? undefined
+      : 'initial-cluster begins a group and join enters one: give one of them',
+  },
   { keys: ['initial-cluster', 'name'], check: values => initialClusterMistake(values.text('initial-cluster'), values.text('name')) },
   {
     keys: ['election-interval', 'tick-interval'],
@@ -141,6 +150,7 @@ export interface PdSettings {
   readonly clientUrls: readonly string[]
   readonly advertiseClientUrls: readonly string[]
   readonly peerUrls: readonly string[]
+  readonly join: readonly string[]
   readonly statusAddress: string
   readonly initialCluster: string
   readonly dataDir: string
@@ -151,8 +161,8 @@ export function pdSettings(values: ConfigValues): PdSettings {
   const tickMs = values.number('tick-interval')
   return {
     name: values.text('name'), clientUrls: values.list('client-urls'), advertiseClientUrls: values.list('advertise-client-urls'),
-    peerUrls: values.list('peer-urls'), statusAddress: values.text('status-addr'), initialCluster: values.text('initial-cluster'),
-    dataDir: values.text('data-dir'),
+    peerUrls: values.list('peer-urls'), join: values.list('join'), statusAddress: values.text('status-addr'),
+    initialCluster: values.text('initial-cluster'), dataDir: values.text('data-dir'),
     config: {
       tickMs, electionTicks: Math.round(values.number('election-interval') / tickMs), leaseMs: values.number('lease'),
       saveIntervalMs: values.number('tso-save-interval'), maxStoreDownMs: values.number('schedule.max-store-down-time'),

@@ -1230,6 +1230,83 @@ export function readHealthResponse(r: BodyReader, t: number): Responses['GetHeal
   }
 }
 
+export function writeJoinMemberRequest(w: FrameWriter, v: Requests['JoinMember']): number {
+  const t = w.table(layouts.joinMemberRequestLayout)
+  w.string(t + 12, v.name)
+  w.setU64(t + 4, v.token)
+  w.strings(t + 16, v.clientUrls)
+  w.strings(t + 20, v.peerUrls)
+  return t
+}
+
+export function readJoinMemberRequest(r: BodyReader, t: number): Requests['JoinMember'] {
+  const vt = r.vtable(t)
+  return {
+    name: r.string(t, vt, 4),
+    token: r.fieldU64(t, vt, 6) as never,
+    clientUrls: r.strings(t, vt, 8),
+    peerUrls: r.strings(t, vt, 10),
+  }
+}
+
+export function writeJoinMemberResponse(w: FrameWriter, v: Responses['JoinMember']): number {
+  const t = w.table(layouts.joinMemberResponseLayout)
+  w.absent(t, 4)
+  w.string(t + 24, v.verdict)
+  w.string(t + 28, v.reason)
+  w.string(t + 32, v.name)
+  w.setU64(t + 4, v.token)
+  w.setU64(t + 12, v.memberId)
+  {
+    const list = w.offsetVector(t + 36, v.members.length)
+    for (let i = 0; i < v.members.length; i++) w.link(list + i * 4, writeMember(w, v.members[i]!))
+  }
+  w.u64s(t + 40, v.founders)
+  return t
+}
+
+export function readJoinMemberResponse(r: BodyReader, t: number): Responses['JoinMember'] {
+  const vt = r.vtable(t)
+  return {
+    verdict: r.string(t, vt, 6),
+    reason: r.string(t, vt, 8),
+    name: r.string(t, vt, 10),
+    token: r.fieldU64(t, vt, 12) as never,
+    memberId: r.fieldU64(t, vt, 14) as never,
+    members: r.tables(t, vt, 16, readMember),
+    founders: r.u64s(t, vt, 18) as never,
+  }
+}
+
+export function writeReplaceMemberRequest(w: FrameWriter, v: Requests['ReplaceMember']): number {
+  const t = w.table(layouts.replaceMemberRequestLayout)
+  w.string(t + 4, v.name)
+  w.strings(t + 8, v.peerUrls)
+  return t
+}
+
+export function readReplaceMemberRequest(r: BodyReader, t: number): Requests['ReplaceMember'] {
+  const vt = r.vtable(t)
+  return {
+    name: r.string(t, vt, 4),
+    peerUrls: r.strings(t, vt, 6),
+  }
+}
+
+export function writeReplaceMemberResponse(w: FrameWriter, v: Responses['ReplaceMember']): number {
+  const t = w.table(layouts.replaceMemberResponseLayout)
+  w.absent(t, 4)
+  w.setU64(t + 4, v.memberId)
+  return t
+}
+
+export function readReplaceMemberResponse(r: BodyReader, t: number): Responses['ReplaceMember'] {
+  const vt = r.vtable(t)
+  return {
+    memberId: r.fieldU64(t, vt, 6) as never,
+  }
+}
+
 export function writeRaftBatch(w: FrameWriter, v: { readonly envelopes: readonly RaftEnvelope[] }): number {
   const t = w.table(layouts.raftBatchLayout)
   raftBlock.writeEnvelopes(w, t + 4, v.envelopes)
@@ -1508,6 +1585,18 @@ export const rpcCodecs: { readonly [N in RpcName]: RpcCodec<N> } = {
     requestLayout: layouts.emptyLayout, responseLayout: layouts.healthResponseLayout,
     writeRequest: writeEmpty, readRequest: readEmpty,
     writeResponse: writeHealthResponse, readResponse: readHealthResponse,
+  },
+  JoinMember: {
+    name: 'JoinMember', kind: 81,
+    requestLayout: layouts.joinMemberRequestLayout, responseLayout: layouts.joinMemberResponseLayout,
+    writeRequest: writeJoinMemberRequest, readRequest: readJoinMemberRequest,
+    writeResponse: writeJoinMemberResponse, readResponse: readJoinMemberResponse,
+  },
+  ReplaceMember: {
+    name: 'ReplaceMember', kind: 82,
+    requestLayout: layouts.replaceMemberRequestLayout, responseLayout: layouts.replaceMemberResponseLayout,
+    writeRequest: writeReplaceMemberRequest, readRequest: readReplaceMemberRequest,
+    writeResponse: writeReplaceMemberResponse, readResponse: readReplaceMemberResponse,
   },
   Ping: {
     name: 'Ping', kind: 96,

@@ -668,6 +668,46 @@ export const healthResponseLayout: Layout = {
   ],
 }
 
+export const joinMemberRequestLayout: Layout = {
+  name: 'JoinMemberRequest', isResponse: false, tableBytes: 24, vtable: [12, 24, 12, 4, 16, 20],
+  fields: [
+    { path: 'name', slot: 4, bytes: 4, kind: FieldKind.String, required: true, names: undefined, struct: undefined, table: undefined },
+    { path: 'token', slot: 6, bytes: 8, kind: FieldKind.U64, required: false, names: undefined, struct: undefined, table: undefined },
+    { path: 'clientUrls', slot: 8, bytes: 4, kind: FieldKind.Strings, required: false, names: undefined, struct: undefined, table: undefined },
+    { path: 'peerUrls', slot: 10, bytes: 4, kind: FieldKind.Strings, required: false, names: undefined, struct: undefined, table: undefined },
+  ],
+}
+
+export const joinMemberResponseLayout: Layout = {
+  name: 'JoinMemberResponse', isResponse: true, tableBytes: 44, vtable: [20, 44, 20, 24, 28, 32, 4, 12, 36, 40],
+  fields: [
+    { path: 'error', slot: 4, bytes: 4, kind: FieldKind.Table, required: false, names: undefined, struct: undefined, table: () => serverErrorLayout },
+    { path: 'verdict', slot: 6, bytes: 4, kind: FieldKind.String, required: true, names: undefined, struct: undefined, table: undefined },
+    { path: 'reason', slot: 8, bytes: 4, kind: FieldKind.String, required: true, names: undefined, struct: undefined, table: undefined },
+    { path: 'name', slot: 10, bytes: 4, kind: FieldKind.String, required: true, names: undefined, struct: undefined, table: undefined },
+    { path: 'token', slot: 12, bytes: 8, kind: FieldKind.U64, required: false, names: undefined, struct: undefined, table: undefined },
+    { path: 'memberId', slot: 14, bytes: 8, kind: FieldKind.U64, required: false, names: undefined, struct: undefined, table: undefined },
+    { path: 'members', slot: 16, bytes: 4, kind: FieldKind.Tables, required: false, names: undefined, struct: undefined, table: () => memberLayout },
+    { path: 'founders', slot: 18, bytes: 4, kind: FieldKind.U64s, required: false, names: undefined, struct: undefined, table: undefined },
+  ],
+}
+
+export const replaceMemberRequestLayout: Layout = {
+  name: 'ReplaceMemberRequest', isResponse: false, tableBytes: 12, vtable: [8, 12, 4, 8],
+  fields: [
+    { path: 'name', slot: 4, bytes: 4, kind: FieldKind.String, required: true, names: undefined, struct: undefined, table: undefined },
+    { path: 'peerUrls', slot: 6, bytes: 4, kind: FieldKind.Strings, required: false, names: undefined, struct: undefined, table: undefined },
+  ],
+}
+
+export const replaceMemberResponseLayout: Layout = {
+  name: 'ReplaceMemberResponse', isResponse: true, tableBytes: 16, vtable: [8, 16, 12, 4],
+  fields: [
+    { path: 'error', slot: 4, bytes: 4, kind: FieldKind.Table, required: false, names: undefined, struct: undefined, table: () => serverErrorLayout },
+    { path: 'memberId', slot: 6, bytes: 8, kind: FieldKind.U64, required: false, names: undefined, struct: undefined, table: undefined },
+  ],
+}
+
 export const raftBatchLayout: Layout = {
   name: 'RaftBatch', isResponse: false, tableBytes: 8, vtable: [6, 8, 4],
   fields: [

@@ -3025,3 +3025,433 @@ static deserialize(buffer: Uint8Array):HealthResponse {
   return HealthResponse.getRootAsHealthResponse(new flatbuffers.ByteBuffer(buffer))
 }
 }
+
+export class JoinMemberRequest {
+  bb: flatbuffers.ByteBuffer|null = null;
+  bb_pos = 0;
+  __init(i:number, bb:flatbuffers.ByteBuffer):JoinMemberRequest {
+  this.bb_pos = i;
+  this.bb = bb;
+  return this;
+}
+
+static getRootAsJoinMemberRequest(bb:flatbuffers.ByteBuffer, obj?:JoinMemberRequest):JoinMemberRequest {
+  return (obj || new JoinMemberRequest()).__init(bb.readInt32(bb.position()) + bb.position(), bb);
+}
+
+static getSizePrefixedRootAsJoinMemberRequest(bb:flatbuffers.ByteBuffer, obj?:JoinMemberRequest):JoinMemberRequest {
+  bb.setPosition(bb.position() + flatbuffers.SIZE_PREFIX_LENGTH);
+  return (obj || new JoinMemberRequest()).__init(bb.readInt32(bb.position()) + bb.position(), bb);
+}
+
+name():string|null
+name(optionalEncoding:flatbuffers.Encoding):string|Uint8Array|null
+name(optionalEncoding?:any):string|Uint8Array|null {
+  const offset = this.bb!.__offset(this.bb_pos, 4);
+  return offset ? this.bb!.__string(this.bb_pos + offset, optionalEncoding) : null;
+}
+
+token():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 6);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
+clientUrls(index: number):string
+clientUrls(index: number,optionalEncoding:flatbuffers.Encoding):string|Uint8Array
+clientUrls(index: number,optionalEncoding?:any):string|Uint8Array|null {
+  const offset = this.bb!.__offset(this.bb_pos, 8);
+  return offset ? this.bb!.__string(this.bb!.__vector(this.bb_pos + offset) + index * 4, optionalEncoding) : null;
+}
+
+clientUrlsLength():number {
+  const offset = this.bb!.__offset(this.bb_pos, 8);
+  return offset ? this.bb!.__vector_len(this.bb_pos + offset) : 0;
+}
+
+peerUrls(index: number):string
+peerUrls(index: number,optionalEncoding:flatbuffers.Encoding):string|Uint8Array
+peerUrls(index: number,optionalEncoding?:any):string|Uint8Array|null {
+  const offset = this.bb!.__offset(this.bb_pos, 10);
+  return offset ? this.bb!.__string(this.bb!.__vector(this.bb_pos + offset) + index * 4, optionalEncoding) : null;
+}
+
+peerUrlsLength():number {
+  const offset = this.bb!.__offset(this.bb_pos, 10);
+  return offset ? this.bb!.__vector_len(this.bb_pos + offset) : 0;
+}
+
+static startJoinMemberRequest(builder:flatbuffers.Builder) {
+  builder.startObject(4);
+}
+
+static addName(builder:flatbuffers.Builder, nameOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(0, nameOffset, 0);
+}
+
+static addToken(builder:flatbuffers.Builder, token:bigint) {
+  builder.addFieldInt64(1, token, BigInt('0'));
+}
+
+static addClientUrls(builder:flatbuffers.Builder, clientUrlsOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(2, clientUrlsOffset, 0);
+}
+
+static createClientUrlsVector(builder:flatbuffers.Builder, data:flatbuffers.Offset[]):flatbuffers.Offset {
+  builder.startVector(4, data.length, 4);
+  for (let i = data.length - 1; i >= 0; i--) {
+    builder.addOffset(data[i]!);
+  }
+  return builder.endVector();
+}
+
+static startClientUrlsVector(builder:flatbuffers.Builder, numElems:number) {
+  builder.startVector(4, numElems, 4);
+}
+
+static addPeerUrls(builder:flatbuffers.Builder, peerUrlsOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(3, peerUrlsOffset, 0);
+}
+
+static createPeerUrlsVector(builder:flatbuffers.Builder, data:flatbuffers.Offset[]):flatbuffers.Offset {
+  builder.startVector(4, data.length, 4);
+  for (let i = data.length - 1; i >= 0; i--) {
+    builder.addOffset(data[i]!);
+  }
+  return builder.endVector();
+}
+
+static startPeerUrlsVector(builder:flatbuffers.Builder, numElems:number) {
+  builder.startVector(4, numElems, 4);
+}
+
+static endJoinMemberRequest(builder:flatbuffers.Builder):flatbuffers.Offset {
+  const offset = builder.endObject();
+  builder.requiredField(offset, 4) // name
+  return offset;
+}
+
+static createJoinMemberRequest(builder:flatbuffers.Builder, nameOffset:flatbuffers.Offset, token:bigint, clientUrlsOffset:flatbuffers.Offset, peerUrlsOffset:flatbuffers.Offset):flatbuffers.Offset {
+  JoinMemberRequest.startJoinMemberRequest(builder);
+  JoinMemberRequest.addName(builder, nameOffset);
+  JoinMemberRequest.addToken(builder, token);
+  JoinMemberRequest.addClientUrls(builder, clientUrlsOffset);
+  JoinMemberRequest.addPeerUrls(builder, peerUrlsOffset);
+  return JoinMemberRequest.endJoinMemberRequest(builder);
+}
+
+serialize():Uint8Array {
+  return this.bb!.bytes();
+}
+
+static deserialize(buffer: Uint8Array):JoinMemberRequest {
+  return JoinMemberRequest.getRootAsJoinMemberRequest(new flatbuffers.ByteBuffer(buffer))
+}
+}
+
+export class JoinMemberResponse {
+  bb: flatbuffers.ByteBuffer|null = null;
+  bb_pos = 0;
+  __init(i:number, bb:flatbuffers.ByteBuffer):JoinMemberResponse {
+  this.bb_pos = i;
+  this.bb = bb;
+  return this;
+}
+
+static getRootAsJoinMemberResponse(bb:flatbuffers.ByteBuffer, obj?:JoinMemberResponse):JoinMemberResponse {
+  return (obj || new JoinMemberResponse()).__init(bb.readInt32(bb.position()) + bb.position(), bb);
+}
+
+static getSizePrefixedRootAsJoinMemberResponse(bb:flatbuffers.ByteBuffer, obj?:JoinMemberResponse):JoinMemberResponse {
+  bb.setPosition(bb.position() + flatbuffers.SIZE_PREFIX_LENGTH);
+  return (obj || new JoinMemberResponse()).__init(bb.readInt32(bb.position()) + bb.position(), bb);
+}
+
+error(obj?:ServerError):ServerError|null {
+  const offset = this.bb!.__offset(this.bb_pos, 4);
+  return offset ? (obj || new ServerError()).__init(this.bb!.__indirect(this.bb_pos + offset), this.bb!) : null;
+}
+
+verdict():string|null
+verdict(optionalEncoding:flatbuffers.Encoding):string|Uint8Array|null
+verdict(optionalEncoding?:any):string|Uint8Array|null {
+  const offset = this.bb!.__offset(this.bb_pos, 6);
+  return offset ? this.bb!.__string(this.bb_pos + offset, optionalEncoding) : null;
+}
+
+reason():string|null
+reason(optionalEncoding:flatbuffers.Encoding):string|Uint8Array|null
+reason(optionalEncoding?:any):string|Uint8Array|null {
+  const offset = this.bb!.__offset(this.bb_pos, 8);
+  return offset ? this.bb!.__string(this.bb_pos + offset, optionalEncoding) : null;
+}
+
+name():string|null
+name(optionalEncoding:flatbuffers.Encoding):string|Uint8Array|null
+name(optionalEncoding?:any):string|Uint8Array|null {
+  const offset = this.bb!.__offset(this.bb_pos, 10);
+  return offset ? this.bb!.__string(this.bb_pos + offset, optionalEncoding) : null;
+}
+
+token():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 12);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
+memberId():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 14);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
+members(index: number, obj?:Member):Member|null {
+  const offset = this.bb!.__offset(this.bb_pos, 16);
+  return offset ? (obj || new Member()).__init(this.bb!.__indirect(this.bb!.__vector(this.bb_pos + offset) + index * 4), this.bb!) : null;
+}
+
+membersLength():number {
+  const offset = this.bb!.__offset(this.bb_pos, 16);
+  return offset ? this.bb!.__vector_len(this.bb_pos + offset) : 0;
+}
+
+founders(index: number):bigint|null {
+  const offset = this.bb!.__offset(this.bb_pos, 18);
+  return offset ? this.bb!.readUint64(this.bb!.__vector(this.bb_pos + offset) + index * 8) : BigInt(0);
+}
+
+foundersLength():number {
+  const offset = this.bb!.__offset(this.bb_pos, 18);
+  return offset ? this.bb!.__vector_len(this.bb_pos + offset) : 0;
+}
+
+static startJoinMemberResponse(builder:flatbuffers.Builder) {
+  builder.startObject(8);
+}
+
+static addError(builder:flatbuffers.Builder, errorOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(0, errorOffset, 0);
+}
+
+static addVerdict(builder:flatbuffers.Builder, verdictOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(1, verdictOffset, 0);
+}
+
+static addReason(builder:flatbuffers.Builder, reasonOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(2, reasonOffset, 0);
+}
+
+static addName(builder:flatbuffers.Builder, nameOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(3, nameOffset, 0);
+}
+
+static addToken(builder:flatbuffers.Builder, token:bigint) {
+  builder.addFieldInt64(4, token, BigInt('0'));
+}
+
+static addMemberId(builder:flatbuffers.Builder, memberId:bigint) {
+  builder.addFieldInt64(5, memberId, BigInt('0'));
+}
+
+static addMembers(builder:flatbuffers.Builder, membersOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(6, membersOffset, 0);
+}
+
+static createMembersVector(builder:flatbuffers.Builder, data:flatbuffers.Offset[]):flatbuffers.Offset {
+  builder.startVector(4, data.length, 4);
+  for (let i = data.length - 1; i >= 0; i--) {
+    builder.addOffset(data[i]!);
+  }
+  return builder.endVector();
+}
+
+static startMembersVector(builder:flatbuffers.Builder, numElems:number) {
+  builder.startVector(4, numElems, 4);
+}
+
+static addFounders(builder:flatbuffers.Builder, foundersOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(7, foundersOffset, 0);
+}
+
+static createFoundersVector(builder:flatbuffers.Builder, data:bigint[]):flatbuffers.Offset {
+  builder.startVector(8, data.length, 8);
+  for (let i = data.length - 1; i >= 0; i--) {
+    builder.addInt64(data[i]!);
+  }
+  return builder.endVector();
+}
+
+static startFoundersVector(builder:flatbuffers.Builder, numElems:number) {
+  builder.startVector(8, numElems, 8);
+}
+
+static endJoinMemberResponse(builder:flatbuffers.Builder):flatbuffers.Offset {
+  const offset = builder.endObject();
+  builder.requiredField(offset, 6) // verdict
+  builder.requiredField(offset, 8) // reason
+  builder.requiredField(offset, 10) // name
+  return offset;
+}
+
+static createJoinMemberResponse(builder:flatbuffers.Builder, errorOffset:flatbuffers.Offset, verdictOffset:flatbuffers.Offset, reasonOffset:flatbuffers.Offset, nameOffset:flatbuffers.Offset, token:bigint, memberId:bigint, membersOffset:flatbuffers.Offset, foundersOffset:flatbuffers.Offset):flatbuffers.Offset {
+  JoinMemberResponse.startJoinMemberResponse(builder);
+  JoinMemberResponse.addError(builder, errorOffset);
+  JoinMemberResponse.addVerdict(builder, verdictOffset);
+  JoinMemberResponse.addReason(builder, reasonOffset);
+  JoinMemberResponse.addName(builder, nameOffset);
+  JoinMemberResponse.addToken(builder, token);
+  JoinMemberResponse.addMemberId(builder, memberId);
+  JoinMemberResponse.addMembers(builder, membersOffset);
+  JoinMemberResponse.addFounders(builder, foundersOffset);
+  return JoinMemberResponse.endJoinMemberResponse(builder);
+}
+
+serialize():Uint8Array {
+  return this.bb!.bytes();
+}
+
+static deserialize(buffer: Uint8Array):JoinMemberResponse {
+  return JoinMemberResponse.getRootAsJoinMemberResponse(new flatbuffers.ByteBuffer(buffer))
+}
+}
+
+export class ReplaceMemberRequest {
+  bb: flatbuffers.ByteBuffer|null = null;
+  bb_pos = 0;
+  __init(i:number, bb:flatbuffers.ByteBuffer):ReplaceMemberRequest {
+  this.bb_pos = i;
+  this.bb = bb;
+  return this;
+}
+
+static getRootAsReplaceMemberRequest(bb:flatbuffers.ByteBuffer, obj?:ReplaceMemberRequest):ReplaceMemberRequest {
+  return (obj || new ReplaceMemberRequest()).__init(bb.readInt32(bb.position()) + bb.position(), bb);
+}
+
+static getSizePrefixedRootAsReplaceMemberRequest(bb:flatbuffers.ByteBuffer, obj?:ReplaceMemberRequest):ReplaceMemberRequest {
+  bb.setPosition(bb.position() + flatbuffers.SIZE_PREFIX_LENGTH);
+  return (obj || new ReplaceMemberRequest()).__init(bb.readInt32(bb.position()) + bb.position(), bb);
+}
+
+name():string|null
+name(optionalEncoding:flatbuffers.Encoding):string|Uint8Array|null
+name(optionalEncoding?:any):string|Uint8Array|null {
+  const offset = this.bb!.__offset(this.bb_pos, 4);
+  return offset ? this.bb!.__string(this.bb_pos + offset, optionalEncoding) : null;
+}
+
+peerUrls(index: number):string
+peerUrls(index: number,optionalEncoding:flatbuffers.Encoding):string|Uint8Array
+peerUrls(index: number,optionalEncoding?:any):string|Uint8Array|null {
+  const offset = this.bb!.__offset(this.bb_pos, 6);
+  return offset ? this.bb!.__string(this.bb!.__vector(this.bb_pos + offset) + index * 4, optionalEncoding) : null;
+}
+
+peerUrlsLength():number {
+  const offset = this.bb!.__offset(this.bb_pos, 6);
+  return offset ? this.bb!.__vector_len(this.bb_pos + offset) : 0;
+}
+
+static startReplaceMemberRequest(builder:flatbuffers.Builder) {
+  builder.startObject(2);
+}
+
+static addName(builder:flatbuffers.Builder, nameOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(0, nameOffset, 0);
+}
+
+static addPeerUrls(builder:flatbuffers.Builder, peerUrlsOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(1, peerUrlsOffset, 0);
+}
+
+static createPeerUrlsVector(builder:flatbuffers.Builder, data:flatbuffers.Offset[]):flatbuffers.Offset {
+  builder.startVector(4, data.length, 4);
+  for (let i = data.length - 1; i >= 0; i--) {
+    builder.addOffset(data[i]!);
+  }
+  return builder.endVector();
+}
+
+static startPeerUrlsVector(builder:flatbuffers.Builder, numElems:number) {
+  builder.startVector(4, numElems, 4);
+}
+
+static endReplaceMemberRequest(builder:flatbuffers.Builder):flatbuffers.Offset {
+  const offset = builder.endObject();
+  builder.requiredField(offset, 4) // name
+  return offset;
+}
+
+static createReplaceMemberRequest(builder:flatbuffers.Builder, nameOffset:flatbuffers.Offset, peerUrlsOffset:flatbuffers.Offset):flatbuffers.Offset {
+  ReplaceMemberRequest.startReplaceMemberRequest(builder);
+  ReplaceMemberRequest.addName(builder, nameOffset);
+  ReplaceMemberRequest.addPeerUrls(builder, peerUrlsOffset);
+  return ReplaceMemberRequest.endReplaceMemberRequest(builder);
+}
+
+serialize():Uint8Array {
+  return this.bb!.bytes();
+}
+
+static deserialize(buffer: Uint8Array):ReplaceMemberRequest {
+  return ReplaceMemberRequest.getRootAsReplaceMemberRequest(new flatbuffers.ByteBuffer(buffer))
+}
+}
+
+export class ReplaceMemberResponse {
+  bb: flatbuffers.ByteBuffer|null = null;
+  bb_pos = 0;
+  __init(i:number, bb:flatbuffers.ByteBuffer):ReplaceMemberResponse {
+  this.bb_pos = i;
+  this.bb = bb;
+  return this;
+}
+
+static getRootAsReplaceMemberResponse(bb:flatbuffers.ByteBuffer, obj?:ReplaceMemberResponse):ReplaceMemberResponse {
+  return (obj || new ReplaceMemberResponse()).__init(bb.readInt32(bb.position()) + bb.position(), bb);
+}
+
+static getSizePrefixedRootAsReplaceMemberResponse(bb:flatbuffers.ByteBuffer, obj?:ReplaceMemberResponse):ReplaceMemberResponse {
+  bb.setPosition(bb.position() + flatbuffers.SIZE_PREFIX_LENGTH);
+  return (obj || new ReplaceMemberResponse()).__init(bb.readInt32(bb.position()) + bb.position(), bb);
+}
+
+error(obj?:ServerError):ServerError|null {
+  const offset = this.bb!.__offset(this.bb_pos, 4);
+  return offset ? (obj || new ServerError()).__init(this.bb!.__indirect(this.bb_pos + offset), this.bb!) : null;
+}
+
+memberId():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 6);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
+static startReplaceMemberResponse(builder:flatbuffers.Builder) {
+  builder.startObject(2);
+}
+
+static addError(builder:flatbuffers.Builder, errorOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(0, errorOffset, 0);
+}
+
+static addMemberId(builder:flatbuffers.Builder, memberId:bigint) {
+  builder.addFieldInt64(1, memberId, BigInt('0'));
+}
+
+static endReplaceMemberResponse(builder:flatbuffers.Builder):flatbuffers.Offset {
+  const offset = builder.endObject();
+  return offset;
+}
+
+static createReplaceMemberResponse(builder:flatbuffers.Builder, errorOffset:flatbuffers.Offset, memberId:bigint):flatbuffers.Offset {
+  ReplaceMemberResponse.startReplaceMemberResponse(builder);
+  ReplaceMemberResponse.addError(builder, errorOffset);
+  ReplaceMemberResponse.addMemberId(builder, memberId);
+  return ReplaceMemberResponse.endReplaceMemberResponse(builder);
+}
+
+serialize():Uint8Array {
+  return this.bb!.bytes();
+}
+
+static deserialize(buffer: Uint8Array):ReplaceMemberResponse {
+  return ReplaceMemberResponse.getRootAsReplaceMemberResponse(new flatbuffers.ByteBuffer(buffer))
+}
+}
