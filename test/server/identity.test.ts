@@ -180,7 +180,7 @@ t.test('a tombstone does not come back, and one that runs ends', async t => {
   const id = extra.node.storeId
   const meta = (await pd.getStores()).find(store => store.storeId === id)!
   await pd.putStore({ ...meta, state: 'offline' })
-  await pd.putStore({ ...meta, state: 'tombstone' })
+  await pd.putStore({ ...meta, state: 'tombstone' }, true)
   t.match(await extra.fatal, { name: 'StartupError', code: 'storeTombstone', message: /must not come back/ })
   await extra.node.stop(0)
   await refused(t, lone(t, join(dataDir, 'extra'), cluster.pdAddresses).node.start(), 'storeTombstone', /empty --data-dir/)

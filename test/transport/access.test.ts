@@ -17,6 +17,7 @@ import { hello } from './real.js'
 const names = Object.keys(requests) as RpcName[]
 const peersOnly: readonly RpcName[] = [
   'SnapshotBegin', 'SnapshotChunk', 'SnapshotEnd', 'Bootstrap', 'AllocId', 'StoreHeartbeat', 'RegionHeartbeat', 'AskSplit', 'ReportSplit',
+  'JoinMember',
 ]
 
 /** Every handler here answers StaleCommand: it was asked. */
@@ -87,6 +88,7 @@ t.test('a client is served what clients ask for, and nothing of what stores say 
   t.equal(door.ask(hello('client'), 'PutStore', { store: { ...meta, state: 'offline' }, force: false }), 'ok', 'what an operator decides')
   t.equal(door.ask(hello('client'), 'PutStore', { store: meta, force: true }), 'ok', 'an operator takes a store back')
   t.equal(door.ask(hello('pd', 5), 'AllocId', { count: 1 }), 'PermissionDenied', 'PD is no store')
+  t.equal(door.ask(hello('pd', 0), 'JoinMember', requests.JoinMember[0]!), 'ok', 'a member that has no id yet')
 })
 
 t.test('a store speaks for itself alone', async t => {
