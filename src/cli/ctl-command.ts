@@ -8,7 +8,7 @@ import { addOperators } from './ctl-operator.js'
 import { addMembers } from './ctl-member.js'
 import { addRegions } from './ctl-region.js'
 import { addStatus, silentStores, stateText } from './ctl-status.js'
-import { CommandError, exitCodes, printJson, printLine, printTable } from './output.js'
+import { CommandError, printJson, printLine, printTable } from './output.js'
 
 export interface CtlOptions {
   readonly pd: readonly string[]
