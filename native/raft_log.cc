@@ -1,12 +1,8 @@
 #include "raft_log.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 
 namespace karst {
 
@@ -14,19 +10,6 @@ RaftLog::RaftLog(LogOptions options, std::function<void()> onDurable)
     : options_(options), writer_(options, std::move(onDurable)) {}
 
 RaftLog::~RaftLog() { Close(); }
-
-Failure RaftLog::LockFolder() {
-  for (size_t at = 1; at <= options_.dir.size(); at++) {
-    if (at != options_.dir.size() && options_.dir[at] != '/') continue;
-    const std::string part = options_.dir.substr(0, at);
-    if (mkdir(part.c_str(), 0755) != 0 && errno != EEXIST) return Failure::OfErrno(errno, "mkdir " + part);
-  }
-  const std::string path = options_.dir + "/LOCK";
-  lockFd_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (lockFd_ < 0) return Failure::OfErrno(errno, "open " + path);
-  if (flock(lockFd_, LOCK_EX | LOCK_NB) != 0) return Failure::Of(Code::io, "raft log is in use by another opener: " + options_.dir);
-  return {};
-}
 
 Failure RaftLog::Open() {
   if (Failure failure = LockFolder(); !failure.ok()) return failure;
@@ -51,8 +34,11 @@ Failure RaftLog::Append(const uint8_t* records, uint64_t bytes, bool sync, uint6
   for (uint64_t at = 0; at < bytes; count++) {
     const Record record{records + at};
     if (!record.Fits(bytes - at)) return Failure::Of(Code::invalid, "raft log batch is malformed");
+    if (!record.Plausible()) return Failure::Of(Code::invalid, "raft log batch has a number above 2^53");
     at += record.bytes();
   }
+  if (bytes > kBodyBytesMax) return Failure::Of(Code::invalid, "raft log batch is larger than a segment can be");
+  if (writer_.IsExhausted()) return Failure::Of(Code::invalid, "raft log has no sequence or segment numbers left");
   Position position = writer_.Append(records, bytes, count, 0, sync, sequence);
   index_.Reached(position.segment);
   for (uint64_t at = 0; at < bytes;) {
@@ -62,6 +48,7 @@ Failure RaftLog::Append(const uint8_t* records, uint64_t bytes, bool sync, uint6
     at += record.bytes();
     position.offset += static_cast<uint32_t>(record.bytes());
   }
+  index_.segments()[position.segment].usedBytes = position.offset;
   return {};
 }
 
@@ -80,9 +67,10 @@ Failure RaftLog::ReadEntries(const RegionState& region, size_t from, size_t to, 
     records->resize(used + bytes);
     auto* out = reinterpret_cast<uint8_t*>(records->data()) + used;
     if (Failure failure = writer_.Read(start, out, bytes); !failure.ok()) return failure;
+    const Seal seal = secret_.Of(start.segment);
     for (uint64_t offset = 0; offset < bytes;) {
       const Record record{out + offset};
-      if (!record.Fits(bytes - offset) || !record.Intact(start.segment)) {
+      if (!record.Fits(bytes - offset) || !record.Intact(seal)) {
         Failure failure = Failure::Of(Code::corruption, "raft log record is damaged: " + SegmentName(start.segment));
         failure.segment = start.segment;
         failure.offset = start.offset + offset;
@@ -158,10 +146,26 @@ std::vector<uint64_t> RaftLog::OldestRegions(size_t limit) {
   for (const auto& [id, region] : index_.regions()) {
     if (!region.entries.empty()) found.emplace_back(region.entries.front().position.Packed(), id);
   }
-  std::sort(found.begin(), found.end());
+  limit = std::min(limit, found.size());
+  std::partial_sort(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(limit), found.end());
   std::vector<uint64_t> regions;
-  for (size_t i = 0; i < found.size() && i < limit; i++) regions.push_back(found[i].second);
+  for (size_t i = 0; i < limit; i++) regions.push_back(found[i].second);
   return regions;
+}
+
+LogStats RaftLog::Stats() {
+  LogStats stats;
+  stats.writer = writer_.Stats();
+  stats.liveBytes = index_.liveBytes();
+  stats.liveEntries = index_.liveEntries();
+  stats.regions = index_.regions().size();
+  stats.segments = index_.segments().size();
+  stats.rewrittenBytes = rewrittenBytes_;
+  const uint32_t active = writer_.ActiveSegment();
+  for (const auto& [segment, use] : index_.segments()) {
+    if (segment < active) stats.pinnedBytes += use.usedBytes;
+  }
+  return stats;
 }
 
 }  // namespace karst

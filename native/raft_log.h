@@ -14,6 +14,17 @@
 
 namespace karst {
 
+/** Figures of an open log, in bytes unless the name says otherwise. */
+struct LogStats {
+  WriterStats writer;
+  uint64_t liveBytes = 0;    // entries and small records that are needed, as they are on disk
+  uint64_t pinnedBytes = 0;  // written in segments that the log has left behind and that something alive keeps
+  uint64_t liveEntries = 0;
+  uint64_t regions = 0;
+  uint64_t segments = 0;
+  uint64_t rewrittenBytes = 0;  // moved out of old segments in this life
+};
+
 class RaftLog {
  public:
   RaftLog(LogOptions options, std::function<void()> onDurable);
@@ -34,8 +45,7 @@ class RaftLog {
   void Collect();
 
   uint64_t DurableSequence() { return writer_.DurableSequence(); }
-  uint64_t DiskBytes() { return writer_.DiskBytes(); }
-  uint64_t SegmentCount() const { return index_.SegmentCount(); }
+  LogStats Stats();
   void Close();
 
  private:
@@ -43,13 +53,17 @@ class RaftLog {
   Failure LockFolder();
   Failure ListFolder(std::vector<uint32_t>* segments);
   Failure Recover(const std::vector<uint32_t>& segments);
-  Failure ScanSegment(uint32_t segment, bool isLast, Scan* scan);
-  Failure Damage(const Scan& scan, uint32_t segment, const std::vector<uint8_t>& bytes, uint64_t from, uint64_t to);
+  Failure ScanSegment(uint32_t segment, size_t later, Scan* scan);
+  Failure LookBeyond(const Scan& scan, uint32_t segment, uint64_t stop, uint32_t* incarnationMax);
+  Failure RefuseKeyed(const std::vector<uint32_t>& segments);
+  Failure CheckSegmentFile(int fd, const std::string& path, uint64_t* bytes);
+  Failure Damage(const Scan& scan, uint32_t segment, uint64_t from, uint64_t to);
   bool RewriteRegions(uint32_t oldest);
   Failure RewriteRegion(uint64_t id, const RegionState& region, uint32_t oldest, std::string* records);
   Failure ReadEntries(const RegionState& region, size_t from, size_t to, std::string* records);
 
   const LogOptions options_;
+  LogSecret secret_;
   LogIndex index_;
   LogWriter writer_;
   int lockFd_ = -1;
@@ -57,6 +71,9 @@ class RaftLog {
   /** A rewrite is under way until this group is durable. */
   uint64_t rewriteSequence_ = 0;
   bool collectLater_ = true;
+  /** The region whose long log keeps a segment: nothing is looked for before it has moved on. */
+  uint64_t pinningRegion_ = 0;
+  uint64_t rewrittenBytes_ = 0;
 };
 
 /** One environment's open log. The last reference closes it. */

@@ -60,7 +60,7 @@ napi_value LogOpen(napi_env env, napi_callback_info info) {
   options.dir = args.Text(0);
   options.segmentBytes = AlignUp(args.U64(1), kAlign);
   options.idleMarkMs = static_cast<uint32_t>(args.Int(2));
-  if (options.dir.empty() || options.segmentBytes < 4096 || options.segmentBytes > (1u << 30)) {
+  if (options.dir.empty() || options.segmentBytes < 4096 || options.segmentBytes > kSegmentBytesMax) {
     return Throw(env, Failure::Of(Code::invalid, "raft log needs a folder and segments of 4 KiB to 1 GiB"));
   }
   std::shared_ptr<LogSession> session;
@@ -128,18 +128,31 @@ napi_value LogOldest(napi_env env, napi_callback_info info) {
   return result;
 }
 
-/** logDiskBytes(handle): all segments and spares. */
-napi_value LogDiskBytes(napi_env env, napi_callback_info info) {
+/** logStats(handle): figures in the order of native-raft-log.ts. */
+napi_value LogStatsOf(napi_env env, napi_callback_info info) {
   const Args<1> args(env, info);
   LogSession* session = nullptr;
   if (Failure failure = LogOf(env, args.Int(0), &session); !failure.ok()) return Throw(env, failure);
-  return Number(env, static_cast<double>(session->log()->DiskBytes()));
+  const LogStats stats = session->log()->Stats();
+  const uint64_t figures[] = {
+      stats.writer.diskBytes, stats.writer.spareBytes, stats.liveBytes, stats.pinnedBytes, stats.liveEntries, stats.regions,
+      stats.segments, stats.rewrittenBytes, stats.writer.groupBytes, stats.writer.zeroBytes, stats.writer.syncs,
+      stats.writer.memoryBytes, stats.writer.files,
+  };
+  napi_value result = nullptr;
+  const size_t count = sizeof figures / sizeof figures[0];
+  napi_create_array_with_length(env, count, &result);
+  for (size_t i = 0; i < count; i++) {
+    napi_set_element(env, result, static_cast<uint32_t>(i), Number(env, static_cast<double>(figures[i])));
+  }
+  return result;
 }
 
-/** crc32c(bytes): for tests and tools that read log files. */
+/** crc32c(bytes, seed): for tests and tools that read log files. */
 napi_value CrcOf(napi_env env, napi_callback_info info) {
-  const Span bytes = Args<1>(env, info).Bytes(0);
-  return Number(env, Crc32c(bytes.data, bytes.size));
+  const Args<2> args(env, info);
+  const Span bytes = args.Bytes(0);
+  return Number(env, Crc32c(bytes.data, bytes.size, static_cast<uint32_t>(args.U64(1))));
 }
 
 }  // namespace
@@ -151,7 +164,7 @@ void InitRaftLog(napi_env env, napi_value exports) {
   Export<LogRead>(env, exports, "logRead");
   Export<LogDump>(env, exports, "logDump");
   Export<LogOldest>(env, exports, "logOldest");
-  Export<LogDiskBytes>(env, exports, "logDiskBytes");
+  Export<LogStatsOf>(env, exports, "logStats");
   Export<CrcOf>(env, exports, "crc32c");
 }
 

@@ -33,6 +33,10 @@ bool HasEntriesIn(const RegionState& region, uint32_t oldest) {
   return !region.entries.empty() && region.entries.front().position.segment <= oldest;
 }
 
+bool Pins(const RegionState& region, uint32_t oldest) {
+  return HasEntriesIn(region, oldest) && region.entryBytes > kRegionBytesMax;
+}
+
 }  // namespace
 
 void RaftLog::Collect() {
@@ -50,6 +54,8 @@ void RaftLog::Collect() {
   if (!collectLater_ || segments.size() <= kYoungSegments || rewriteSequence_ > durable) return;
   const auto oldest = segments.begin();
   if (oldest->first >= active || oldest->second.liveBytes > options_.segmentBytes / kAliveShare) return;
+  if (const RegionState* region = index_.Find(pinningRegion_); region != nullptr && Pins(*region, oldest->first)) return;
+  pinningRegion_ = 0;
   // Not looked at again before something was compacted or freed.
   collectLater_ = RewriteRegions(oldest->first);
 }
@@ -59,7 +65,10 @@ bool RaftLog::RewriteRegions(uint32_t oldest) {
   std::vector<uint64_t> ids;
   for (const auto& [id, region] : index_.regions()) {
     const bool entries = HasEntriesIn(region, oldest);
-    if (entries && region.entryBytes > kRegionBytesMax) return false;
+    if (Pins(region, oldest)) {
+      pinningRegion_ = id;
+      return false;
+    }
     bool states = region.baseSegment == oldest || (region.hasHardState && region.hardStateSegment == oldest);
     for (const auto& [kind, state] : region.states) states = states || state.segment == oldest;
     if (entries || states) ids.push_back(id);
@@ -75,6 +84,7 @@ bool RaftLog::RewriteRegions(uint32_t oldest) {
     if (!RewriteRegion(id, *index_.Find(id), oldest, &records).ok()) return false;  // an unreadable segment stays
   }
   if (records.empty()) return false;
+  rewrittenBytes_ += records.size();
   return Append(reinterpret_cast<const uint8_t*>(records.data()), records.size(), false, &rewriteSequence_).ok() || more;
 }
 

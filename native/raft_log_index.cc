@@ -27,19 +27,25 @@ void LogIndex::Reached(uint32_t segment) {
   for (uint32_t next = segments_.rbegin()->first + 1; next <= segment; next++) segments_[next];
 }
 
-void LogIndex::Born(uint32_t segment, uint64_t bytes, bool isEntry) {
+void LogIndex::Born(uint32_t segment, uint64_t bytes, Part part) {
   SegmentUse& use = segments_[segment];
   use.liveRecords++;
   use.liveBytes += bytes;
-  if (isEntry) use.liveEntries++;
+  if (part != Part::start) liveBytes_ += bytes;
+  if (part != Part::entry) return;
+  use.liveEntries++;
+  liveEntries_++;
 }
 
-void LogIndex::Dead(uint32_t segment, uint64_t bytes, bool isEntry) {
+void LogIndex::Dead(uint32_t segment, uint64_t bytes, Part part) {
   SegmentUse& use = segments_[segment];
   use.liveRecords--;
   use.liveBytes -= bytes;
-  if (isEntry) use.liveEntries--;
   use.deadSince = sequence_;
+  if (part != Part::start) liveBytes_ -= bytes;
+  if (part != Part::entry) return;
+  use.liveEntries--;
+  liveEntries_--;
 }
 
 void LogIndex::Apply(const Record& record, Position position, uint64_t sequence) {
@@ -55,19 +61,19 @@ void LogIndex::Apply(const Record& record, Position position, uint64_t sequence)
       region.commit = record.index();
       region.vote = record.payloadBytes() >= 8 ? Load<uint64_t>(record.payload()) : 0;
       region.hardStateSegment = position.segment;
-      Born(position.segment, kHardStateBytes, false);
+      Born(position.segment, kHardStateBytes, Part::small);
       break;
     case kState: {
       const auto old = region.states.find(record.type());
       if (old != region.states.end()) {
-        Dead(old->second.segment, StateBytes(old->second), false);
+        Dead(old->second.segment, StateBytes(old->second), Part::small);
         region.states.erase(old);
       }
       if (record.payloadBytes() == 0) break;
       RegionState::State& state = region.states[record.type()];
       state.bytes.assign(reinterpret_cast<const char*>(record.payload()), record.payloadBytes());
       state.segment = position.segment;
-      Born(position.segment, StateBytes(state), false);
+      Born(position.segment, StateBytes(state), Part::small);
       break;
     }
     case kReset:
@@ -100,7 +106,7 @@ void LogIndex::ApplyEntry(RegionState& region, const Record& record, Position po
   entry.term = record.term();
   region.entries.push_back(entry);
   region.entryBytes += entry.bytes;
-  Born(position.segment, entry.bytes, true);
+  Born(position.segment, entry.bytes, Part::entry);
 }
 
 void LogIndex::ApplyCompact(RegionState& region, const Record& record, Position position) {
@@ -111,20 +117,20 @@ void LogIndex::ApplyCompact(RegionState& region, const Record& record, Position 
 }
 
 void LogIndex::SetBase(RegionState& region, const Record* record, uint32_t segment) {
-  if (region.baseSegment != 0) Dead(region.baseSegment, kRecordHeaderBytes, false);
+  if (region.baseSegment != 0) Dead(region.baseSegment, kRecordHeaderBytes, Part::start);
   region.baseKnown = true;
   region.truncatedIndex = record == nullptr ? 0 : record->index();
   region.truncatedTerm = record == nullptr ? 0 : record->term();
   region.first = region.truncatedIndex + 1;
   region.baseSegment = segment;
-  if (segment != 0) Born(segment, kRecordHeaderBytes, false);
+  if (segment != 0) Born(segment, kRecordHeaderBytes, Part::start);
 }
 
 void LogIndex::DropEntriesFrom(RegionState& region, uint64_t index) {
   while (!region.entries.empty() && region.last() >= index) {
     const EntryAt& entry = region.entries.back();
     region.entryBytes -= entry.bytes;
-    Dead(entry.position.segment, entry.bytes, true);
+    Dead(entry.position.segment, entry.bytes, Part::entry);
     region.entries.pop_back();
   }
 }
@@ -133,7 +139,7 @@ void LogIndex::DropEntriesTo(RegionState& region, uint64_t index) {
   while (!region.entries.empty() && region.first <= index) {
     const EntryAt& entry = region.entries.front();
     region.entryBytes -= entry.bytes;
-    Dead(entry.position.segment, entry.bytes, true);
+    Dead(entry.position.segment, entry.bytes, Part::entry);
     region.entries.pop_front();
     region.first++;
   }
@@ -141,7 +147,7 @@ void LogIndex::DropEntriesTo(RegionState& region, uint64_t index) {
 
 void LogIndex::DropHardState(RegionState& region) {
   if (!region.hasHardState) return;
-  Dead(region.hardStateSegment, kHardStateBytes, false);
+  Dead(region.hardStateSegment, kHardStateBytes, Part::small);
   region.hasHardState = false;
   region.term = region.vote = region.commit = 0;
 }

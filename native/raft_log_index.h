@@ -51,6 +51,7 @@ struct SegmentUse {
   uint64_t liveRecords = 0;
   uint64_t liveBytes = 0;
   uint64_t liveEntries = 0;
+  uint64_t usedBytes = 0;
   /** The group that made the last record dead: only when it is durable may the segment go. */
   uint64_t deadSince = 0;
 };
@@ -67,7 +68,8 @@ class LogIndex {
   std::map<uint32_t, SegmentUse>& segments() { return segments_; }
   /** Every segment up to this one is known, also one that only holds marks. */
   void Reached(uint32_t segment);
-  uint64_t SegmentCount() const { return segments_.size(); }
+  uint64_t liveBytes() const { return liveBytes_; }
+  uint64_t liveEntries() const { return liveEntries_; }
 
  private:
   void ApplyEntry(RegionState& region, const Record& record, Position position);
@@ -76,12 +78,16 @@ class LogIndex {
   void DropEntriesTo(RegionState& region, uint64_t index);
   void DropHardState(RegionState& region);
   void SetBase(RegionState& region, const Record* record, uint32_t segment);
-  void Born(uint32_t segment, uint64_t bytes, bool isEntry);
-  void Dead(uint32_t segment, uint64_t bytes, bool isEntry);
+  /** `start`: the record that says where a region's entries begin. Moving a region may add one, so it is not counted. */
+  enum class Part { entry, small, start };
+  void Born(uint32_t segment, uint64_t bytes, Part part);
+  void Dead(uint32_t segment, uint64_t bytes, Part part);
 
   std::unordered_map<uint64_t, RegionState> regions_;
   std::map<uint32_t, SegmentUse> segments_;
   uint64_t sequence_ = 0;
+  uint64_t liveBytes_ = 0;
+  uint64_t liveEntries_ = 0;
 };
 
 }  // namespace karst

@@ -13,7 +13,7 @@
 namespace karst {
 namespace {
 
-constexpr uint64_t kStepBytesMin = 256 << 10;
+constexpr uint64_t kStepBytesMin = 64 << 10;
 constexpr uint64_t kStepBytesMax = 4 << 20;
 constexpr int kExitCode = 70;
 
@@ -32,6 +32,8 @@ const std::vector<uint8_t>& Zeros() {
   _exit(kExitCode);
 }
 
+}  // namespace
+
 bool WriteFully(int fd, const uint8_t* from, uint64_t bytes, uint64_t offset) {
   while (bytes > 0) {
     const ssize_t count = pwrite(fd, from, bytes, static_cast<off_t>(offset));
@@ -45,8 +47,6 @@ bool WriteFully(int fd, const uint8_t* from, uint64_t bytes, uint64_t offset) {
   return true;
 }
 
-}  // namespace
-
 SegmentFile::~SegmentFile() {
   if (fd >= 0) close(fd);
 }
@@ -56,6 +56,8 @@ std::string SegmentName(uint32_t segment) {
   std::snprintf(name, sizeof name, "%010u.seg", segment);
   return name;
 }
+
+std::string SpareName(uint64_t number) { return "spare-" + std::to_string(number) + ".tmp"; }
 
 Failure ReadFully(int fd, uint8_t* to, uint64_t bytes, uint64_t offset) {
   while (bytes > 0) {
@@ -81,18 +83,22 @@ Failure SyncFolder(const std::string& dir) {
 
 void LogWriter::Adopt(uint32_t segment, std::shared_ptr<SegmentFile> file) { files_[segment] = std::move(file); }
 
-Failure LogWriter::SyncAdopted(uint32_t segment) {
-  const auto found = files_.find(segment);
-  if (found == files_.end() || fdatasync(found->second->fd) == 0) return {};
-  return Failure::OfErrno(errno, "fdatasync " + options_.dir);
+Failure LogWriter::Rewrite(Position from, const std::vector<uint8_t>& bytes) {
+  const auto found = files_.find(from.segment);
+  if (found == files_.end() || bytes.empty()) return {};
+  const int fd = found->second->fd;
+  if (WriteFully(fd, bytes.data(), bytes.size(), from.offset) && fdatasync(fd) == 0) return {};
+  return Failure::OfErrno(errno, "write and sync " + options_.dir + "/" + SegmentName(from.segment));
 }
 
-void LogWriter::AdoptSpare(const std::string& name, uint64_t bytes) {
-  spareNumber_ = std::max<uint64_t>(spareNumber_, std::strtoull(name.c_str() + 6, nullptr, 10));
-  spares_.push_back({name, bytes});
+void LogWriter::AdoptSpare(uint64_t number, uint64_t bytes) {
+  spareNumber_ = std::max(spareNumber_, number);
+  spares_.push_back({SpareName(number), bytes});
 }
 
-void LogWriter::Start(Position end, uint64_t sequence, uint32_t incarnation) {
+void LogWriter::Start(Position end, uint64_t sequence, uint32_t incarnation, const LogSecret& secret) {
+  secret_ = secret;
+  seal_ = secret.Of(end.segment);
   next_ = writtenEnd_ = durableEnd_ = end;
   sequence_ = writtenSequence_ = durableSequence_ = sequence;
   incarnation_ = incarnation;
@@ -118,7 +124,10 @@ Position LogWriter::Append(const uint8_t* records, uint64_t bytes, uint32_t coun
 /** Under mutex_ (or before the threads). */
 Position LogWriter::Queue(const uint8_t* records, uint64_t bytes, uint32_t count, uint32_t flags, bool sync) {
   const uint64_t total = kGroupHeaderBytes + bytes;
-  if (next_.offset > 0 && next_.offset + total > options_.segmentBytes) next_ = {next_.segment + 1, 0};
+  if (next_.offset > 0 && next_.offset + total > options_.segmentBytes) {
+    next_ = {next_.segment + 1, 0};
+    seal_ = secret_.Of(next_.segment);
+  }
   const bool extends = !queue_.empty() && queue_.back().start.segment == next_.segment;
   if (!extends) {
     Chunk chunk;
@@ -135,7 +144,7 @@ Position LogWriter::Queue(const uint8_t* records, uint64_t bytes, uint32_t count
   out.resize(start + total);
   uint8_t* body = out.data() + start + kGroupHeaderBytes;
   if (bytes > 0) std::memcpy(body, records, bytes);
-  for (uint64_t at = 0; at < bytes; at += Record{body + at}.bytes()) Record::Seal(body + at, next_.segment);
+  for (uint64_t at = 0; at < bytes; at += Record{body + at}.bytes()) Record::Close(body + at, seal_);
   GroupHeader header;
   header.epoch = next_.segment;
   header.bodyBytes = static_cast<uint32_t>(bytes);
@@ -144,7 +153,7 @@ Position LogWriter::Queue(const uint8_t* records, uint64_t bytes, uint32_t count
   header.incarnation = incarnation_;
   header.flags = flags;
   header.records = count;
-  header.Write(out.data() + start);
+  header.Write(out.data() + start, seal_);
   const Position at{next_.segment, static_cast<uint32_t>(next_.offset + kGroupHeaderBytes)};
   next_.offset += static_cast<uint32_t>(total);
   syncWanted_ = syncWanted_ || sync;
@@ -175,6 +184,10 @@ void LogWriter::WriteLoop() {
     lock.unlock();
     WriteChunks(chunks, sync);
     lock.lock();
+    uint64_t bytes = 0;
+    for (const Chunk& chunk : chunks) bytes += chunk.bytes.size();
+    stats_.groupBytes += bytes;
+    PaceSpare(bytes);
     for (Chunk& chunk : chunks) {
       if (recycled_.size() < 2 && chunk.bytes.capacity() <= (4u << 20)) recycled_.push_back(std::move(chunk));
     }
@@ -194,7 +207,6 @@ void LogWriter::WriteLoop() {
       EnsureZeroed(end.offset + kStepBytesMin);  // while nobody waits
       lock.lock();
     }
-    if (spares_.empty() && !preparing_ && end.offset > options_.segmentBytes / 4) wakePreparer_.notify_one();
   }
 }
 
@@ -211,6 +223,8 @@ void LogWriter::WriteChunks(std::vector<Chunk>& chunks, bool sync) {
 void LogWriter::Sync() {
   if (fdatasync(file_->fd) != 0) Die("fdatasync " + options_.dir, errno);
   dirty_ = false;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  stats_.syncs++;
 }
 
 /** A group of the next segment must not become durable before all of this one: sync, then move on. */
@@ -243,12 +257,15 @@ void LogWriter::OpenSegment(uint32_t segment) {
 
 /**
  * Bytes are written as zeros before they are written as records: a growing file costs a journal commit at nearly every
- * sync. Steps begin small, so that a fresh store starts at once.
+ * sync. Steps begin small and grow with the rate: a fresh store starts at once, a trickle writes little for nothing.
  */
 void LogWriter::EnsureZeroed(uint64_t end) {
   if (end <= file_->bytes) return;
-  const uint64_t step = std::clamp(file_->bytes, kStepBytesMin, kStepBytesMax);
-  Extend(std::max(end, std::min(AlignUp(end + step, kStepBytesMin), options_.segmentBytes)));
+  const auto now = std::chrono::steady_clock::now();
+  const bool isBusy = now - steppedAt_ < std::chrono::seconds(1);
+  stepBytes_ = isBusy ? std::min(stepBytes_ * 2, kStepBytesMax) : kStepBytesMin;
+  steppedAt_ = now;
+  Extend(std::max(end, std::min(AlignUp(end + stepBytes_, kStepBytesMin), options_.segmentBytes)));
 }
 
 void LogWriter::Extend(uint64_t to) {
@@ -259,50 +276,65 @@ void LogWriter::Extend(uint64_t to) {
     at += count;
   }
   const std::lock_guard<std::mutex> lock(mutex_);
+  stats_.zeroBytes += to - file_->bytes;
   file_->bytes = to;
   dirty_ = true;
 }
+
+/** Under mutex_. From a quarter of a segment on two bytes of the next file are made for each that is written. */
+void LogWriter::PaceSpare(uint64_t written) {
+  if (!spares_.empty() || next_.offset <= options_.segmentBytes / 4) return;
+  spareCredit_ += 2 * written;
+  if (spareCredit_ >= SpareStep()) wakePreparer_.notify_one();
+}
+
+/** Under mutex_: bytes of the next step of the spare that is being made. */
+uint64_t LogWriter::SpareStep() const { return std::min<uint64_t>(Zeros().size(), options_.segmentBytes - madeBytes_); }
 
 void LogWriter::PrepareLoop() {
   std::unique_lock<std::mutex> lock(mutex_);
   for (;;) {
     wakePreparer_.wait(lock, [this] {
-      return preparerStops_ || !toFree_.empty() || (spares_.empty() && next_.offset > options_.segmentBytes / 4);
+      return preparerStops_ || !toFree_.empty() || (spares_.empty() && spareCredit_ >= SpareStep());
     });
-    if (preparerStops_) return;
+    if (preparerStops_) break;
     if (!toFree_.empty()) {
       const uint32_t segment = toFree_.front();
       toFree_.pop_front();
       FreeSegment(lock, segment);
-    } else if (!MakeSpare(lock)) {
+    } else if (!ExtendSpare(lock)) {
       wakePreparer_.wait_for(lock, std::chrono::seconds(5), [this] { return preparerStops_; });
     }
   }
+  if (!making_.empty()) unlink((options_.dir + "/" + making_).c_str());
 }
 
 /** Best effort: without a spare the writer makes its own file. Small synced steps leave the disk to the writer. */
-bool LogWriter::MakeSpare(std::unique_lock<std::mutex>& lock) {
-  preparing_ = true;
-  const std::string name = "spare-" + std::to_string(++spareNumber_) + ".tmp";
-  const std::string path = options_.dir + "/" + name;
+bool LogWriter::ExtendSpare(std::unique_lock<std::mutex>& lock) {
+  if (making_.empty()) making_ = SpareName(++spareNumber_);
+  const uint64_t from = madeBytes_;
+  const uint64_t count = SpareStep();
+  spareCredit_ -= count;
+  const std::string path = options_.dir + "/" + making_;
   lock.unlock();
-  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  bool whole = fd >= 0;
-  for (uint64_t at = 0; whole && at < options_.segmentBytes; at += Zeros().size()) {
-    const uint64_t count = std::min<uint64_t>(Zeros().size(), options_.segmentBytes - at);
-    whole = WriteFully(fd, Zeros().data(), count, at) && fdatasync(fd) == 0;
-    // No room is no reason to die: the writer finds out when it needs some. A broken disk is one.
-    if (!whole && errno != ENOSPC && errno != EDQUOT) Die("spare " + path, errno);
-    lock.lock();
-    whole = whole && !preparerStops_;
-    lock.unlock();
-  }
+  const int fd = open(path.c_str(), O_RDWR | O_CREAT | (from == 0 ? O_TRUNC : 0) | O_CLOEXEC, 0644);
+  const bool isWritten = fd >= 0 && WriteFully(fd, Zeros().data(), count, from) && fdatasync(fd) == 0;
+  const int error = errno;
   if (fd >= 0) close(fd);
-  if (!whole) unlink(path.c_str());
+  if (!isWritten) {
+    // No room is no reason to die: the writer finds out when it needs some. A broken disk is one.
+    if (error != ENOSPC && error != EDQUOT && error != EMFILE && error != ENFILE) Die("spare " + path, error);
+    unlink(path.c_str());
+  }
   lock.lock();
-  preparing_ = false;
-  if (whole) spares_.push_back({name, options_.segmentBytes});
-  return whole;
+  madeBytes_ = isWritten ? from + count : 0;
+  if (isWritten) stats_.zeroBytes += count;
+  if (isWritten && madeBytes_ < options_.segmentBytes) return true;
+  if (isWritten) spares_.push_back({making_, madeBytes_});
+  making_.clear();
+  madeBytes_ = 0;
+  spareCredit_ = 0;
+  return isWritten;
 }
 
 /** The folder is synced after each one, so that a crash never leaves a hole in the row of segments. */
@@ -312,7 +344,7 @@ void LogWriter::FreeSegment(std::unique_lock<std::mutex>& lock, uint32_t segment
   const uint64_t bytes = found->second->bytes;
   files_.erase(found);
   const bool recycle = spares_.size() < 2 && bytes == options_.segmentBytes;
-  const std::string name = "spare-" + std::to_string(++spareNumber_) + ".tmp";
+  const std::string name = SpareName(++spareNumber_);
   lock.unlock();
   const std::string path = options_.dir + "/" + SegmentName(segment);
   const std::string to = options_.dir + "/" + name;
@@ -354,12 +386,22 @@ uint32_t LogWriter::ActiveSegment() {
   return next_.segment;
 }
 
-uint64_t LogWriter::DiskBytes() {
+bool LogWriter::IsExhausted() {
   const std::lock_guard<std::mutex> lock(mutex_);
-  uint64_t bytes = 0;
-  for (const auto& [segment, file] : files_) bytes += file->bytes;
-  for (const Spare& spare : spares_) bytes += spare.bytes;
-  return bytes;
+  return sequence_ >= kSequenceMax || next_.segment >= kSegmentMax;
+}
+
+WriterStats LogWriter::Stats() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  WriterStats stats = stats_;
+  stats.spareBytes = madeBytes_;
+  for (const Spare& spare : spares_) stats.spareBytes += spare.bytes;
+  stats.diskBytes = stats.spareBytes;
+  for (const auto& [segment, file] : files_) stats.diskBytes += file->bytes;
+  for (const Chunk& chunk : queue_) stats.memoryBytes += chunk.bytes.capacity();
+  for (const Chunk& chunk : recycled_) stats.memoryBytes += chunk.bytes.capacity();
+  stats.files = files_.size() + spares_.size() + toFree_.size();
+  return stats;
 }
 
 void LogWriter::Stop() {

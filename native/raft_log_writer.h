@@ -1,6 +1,7 @@
 // The files of the log and the two threads that touch them: the writer (one pwrite and one fdatasync for everything
 // queued) and the preparer (spare segments full of zeros, freed segments).
 #pragma once
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -13,7 +14,7 @@
 #include <vector>
 
 #include "errors.h"
-#include "raft_log_format.h"
+#include "raft_log_secret.h"
 
 namespace karst {
 
@@ -34,9 +35,23 @@ class SegmentFile {
 };
 
 std::string SegmentName(uint32_t segment);
+std::string SpareName(uint64_t number);
+/** All of it, or false and errno. */
+bool WriteFully(int fd, const uint8_t* from, uint64_t bytes, uint64_t offset);
 /** Reads exactly; a short file is an error. */
 Failure ReadFully(int fd, uint8_t* to, uint64_t bytes, uint64_t offset);
 Failure SyncFolder(const std::string& dir);
+
+/** What a writer holds and has done in this life, in bytes. */
+struct WriterStats {
+  uint64_t diskBytes = 0;     // all segments and spares
+  uint64_t spareBytes = 0;    // of these, spares
+  uint64_t groupBytes = 0;    // written: groups with their headers, marks included
+  uint64_t zeroBytes = 0;     // written ahead, and into spares
+  uint64_t syncs = 0;
+  uint64_t memoryBytes = 0;   // queued, and buffers kept for the next groups
+  uint64_t files = 0;
+};
 
 class LogWriter {
  public:
@@ -46,11 +61,12 @@ class LogWriter {
 
   // Before Start, from recovery.
   void Adopt(uint32_t segment, std::shared_ptr<SegmentFile> file);
-  Failure SyncAdopted(uint32_t segment);
-  /** @param name spare-N.tmp */
-  void AdoptSpare(const std::string& name, uint64_t bytes);
+  /** Writes what was read once more, and syncs it. */
+  Failure Rewrite(Position from, const std::vector<uint8_t>& bytes);
+  /** @param number of spare-N.tmp */
+  void AdoptSpare(uint64_t number, uint64_t bytes);
   /** @param end where the next group goes; everything before it is durable */
-  void Start(Position end, uint64_t sequence, uint32_t incarnation);
+  void Start(Position end, uint64_t sequence, uint32_t incarnation, const LogSecret& secret);
 
   // JS thread.
   /** Seals `records` (crc and epoch), puts a group header before them, gives it a place and queues it. @returns where
@@ -62,7 +78,9 @@ class LogWriter {
   void Free(uint32_t segment);
   uint64_t DurableSequence();
   uint32_t ActiveSegment();
-  uint64_t DiskBytes();
+  /** Are there numbers for another group? */
+  bool IsExhausted();
+  WriterStats Stats();
   /** Writes and syncs what is queued, with a closing mark; joins both threads. Idempotent. */
   void Stop();
 
@@ -79,7 +97,9 @@ class LogWriter {
   void Extend(uint64_t to);
   void Sync();
   void PrepareLoop();
-  bool MakeSpare(std::unique_lock<std::mutex>& lock);
+  bool ExtendSpare(std::unique_lock<std::mutex>& lock);
+  void PaceSpare(uint64_t written);
+  uint64_t SpareStep() const;
   void FreeSegment(std::unique_lock<std::mutex>& lock, uint32_t segment);
 
   const LogOptions options_;
@@ -96,6 +116,8 @@ class LogWriter {
   Position next_;
   uint64_t sequence_ = 0;
   uint32_t incarnation_ = 0;
+  LogSecret secret_;
+  Seal seal_;  // of next_'s segment
   bool syncWanted_ = false;
   Position writtenEnd_;
   Position durableEnd_;
@@ -110,14 +132,21 @@ class LogWriter {
   };
   std::deque<Spare> spares_;
   std::deque<uint32_t> toFree_;
-  bool preparing_ = false;
+  /** The spare that is being made, and how much more of it may be written: it grows with the log, so that a trickle
+   *  does not pay for a whole one at once. */
+  std::string making_;
+  uint64_t madeBytes_ = 0;
+  uint64_t spareCredit_ = 0;
   bool preparerStops_ = false;
   uint64_t spareNumber_ = 0;
+  WriterStats stats_;
 
   // Writer thread only.
   uint32_t openSegment_ = 0;
   std::shared_ptr<SegmentFile> file_;
   bool dirty_ = false;
+  uint64_t stepBytes_ = 0;
+  std::chrono::steady_clock::time_point steppedAt_;
 
   std::thread writer_;
   std::thread preparer_;

@@ -168,6 +168,18 @@ export interface LogBatch {
   readonly bytes: number
 }
 
+/** How much room a log takes, in three senses that must not be mixed up. */
+export interface LogSpace {
+  /** For the operator: all its files, with what is written ahead and files kept to be used again. */
+  readonly diskBytes: number
+  /** Entries, HardStates and state records that are still needed, as they are on disk. */
+  readonly liveBytes: number
+  /** Written in segments that the log has left behind and that something alive still keeps: what log GC can win. */
+  readonly pinnedBytes: number
+  /** Asked to be appended since the log was opened, as `LogBatch.bytes` counts. */
+  readonly appendedBytes: number
+}
+
 /**
  * Append-only log of all regions of a store. Batches become durable in the order of append: whoever finds batch n
  * after a crash finds all before it. A write or sync error stops the process (onError), it is never retried.
@@ -186,6 +198,6 @@ export interface RaftLog {
   entries(regionId: RegionId, low: LogIndex, high: LogIndex, bytesMax: number): Entry[]
   /** Regions whose entries keep the oldest segments alive, oldest first: for log GC. */
   oldestRegions(limit: number): readonly RegionId[]
-  readonly diskBytes: number
+  readonly space: LogSpace
   close(): Promise<void>
 }

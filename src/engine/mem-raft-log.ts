@@ -2,9 +2,10 @@ import { assert } from '../common/assert.js'
 import { StorageError } from '../common/errors.js'
 import type { LogIndex, RegionId, Term } from '../common/ids.js'
 import type { Entry } from '../raft/types.js'
-import type { LogBatch, LogStateKind, RaftLog, RegionLog } from './api.js'
+import type { LogBatch, LogSpace, LogStateKind, RaftLog, RegionLog } from './api.js'
 import { OpBatch } from './log-batch.js'
 import type { LogOp } from './log-batch.js'
+import { MemLogSpace } from './mem-log-space.js'
 import { RegionIndex } from './region-index.js'
 
 export interface MemRaftLogOptions {
@@ -15,11 +16,14 @@ export interface MemRaftLogOptions {
   readonly schedule: (run: (error?: StorageError) => void, bytes: number) => void
   /** The sync failed. Production ends the process here; the simulator kills the node. Never called twice. */
   readonly onError?: (error: StorageError) => void
+  /** Of the segments that its figures speak of; default as NativeRaftLog. A new opener keeps the old one's. */
+  readonly segmentBytes?: number
 }
 
 interface Pending {
   readonly sequence: number
   readonly ops: readonly LogOp[]
+  readonly bytes: number
   readonly onDurable: () => void
 }
 
@@ -31,6 +35,8 @@ export class MemRaftLog implements RaftLog {
   #options: MemRaftLogOptions
   #visible = new RegionIndex(Infinity)
   #durable = new RegionIndex(Infinity)
+  #visibleSpace: MemLogSpace
+  #durableSpace: MemLogSpace
   #pending: Pending[] = []
   #sequence = 0
   #unsyncedBytes = 0
@@ -38,7 +44,11 @@ export class MemRaftLog implements RaftLog {
   #failed = false
   #closed = false
 
-  constructor(options: MemRaftLogOptions) { this.#options = options }
+  constructor(options: MemRaftLogOptions) {
+    this.#options = options
+    this.#visibleSpace = new MemLogSpace(options.segmentBytes ?? 64 << 20)
+    this.#durableSpace = new MemLogSpace(options.segmentBytes ?? 64 << 20)
+  }
 
   batch(): LogBatch { return new OpBatch() }
 
@@ -47,8 +57,9 @@ export class MemRaftLog implements RaftLog {
     assert(batch instanceof OpBatch, 'a batch comes from this log')
     const ops = batch.take()
     this.#visible.apply(ops)
+    this.#visibleSpace.append(ops, batch.bytes)
     const sequence = ++this.#sequence
-    this.#pending.push({ sequence, ops, onDurable })
+    this.#pending.push({ sequence, ops, bytes: batch.bytes, onDurable })
     this.#unsyncedBytes += batch.bytes
     if (!sync) return
     const life = this.#life
@@ -68,8 +79,9 @@ export class MemRaftLog implements RaftLog {
    *  No callback of this life runs any more. Usable at once, see `reopen`. */
   crash(keep = 0): void {
     this.#life++
-    for (const { ops } of this.#pending.slice(0, keep)) this.#durable.apply(ops)
+    for (const pending of this.#pending.slice(0, keep)) this.#keep(pending)
     this.#visible = this.#durable.clone()
+    this.#visibleSpace = this.#durableSpace.clone()
     this.#pending = []
     this.#unsyncedBytes = 0
     this.#failed = false
@@ -95,20 +107,14 @@ export class MemRaftLog implements RaftLog {
     return entries
   }
 
-  /** There are no segments: regions with the longest logs, longest first. */
-  oldestRegions(limit: number): readonly RegionId[] {
-    return this.#visible.regions()
-      .filter(region => region.lastIndex > region.truncatedIndex)
-      .sort((left, right) => (right.lastIndex - right.truncatedIndex) - (left.lastIndex - left.truncatedIndex))
-      .slice(0, limit).map(region => region.regionId)
-  }
-
-  get diskBytes(): number { return this.#durable.cachedBytes }
+  oldestRegions(limit: number): readonly RegionId[] { return this.#visibleSpace.oldestRegions(limit) }
+  get space(): LogSpace { return this.#visibleSpace.figures }
 
   close(): Promise<void> {
     if (!this.#closed) {
       this.#closed = true
       if (!this.#failed) this.#settle(this.#sequence)
+      this.#visibleSpace = this.#visibleSpace.clone()
       this.#life++
     }
     return Promise.resolve()
@@ -122,10 +128,15 @@ export class MemRaftLog implements RaftLog {
   #settle(sequence: number): void {
     const life = this.#life
     while (this.#pending.length > 0 && this.#pending[0]!.sequence <= sequence && this.#life === life) {
-      const { ops, onDurable } = this.#pending.shift()!
-      this.#durable.apply(ops)
-      onDurable()
+      const pending = this.#pending.shift()!
+      this.#keep(pending)
+      pending.onDurable()
     }
+  }
+
+  #keep({ ops, bytes }: Pending): void {
+    this.#durable.apply(ops)
+    this.#durableSpace.append(ops, bytes)
   }
 
   #fail(error: StorageError): void {

@@ -2,11 +2,12 @@ import { assert } from '../common/assert.js'
 import { StorageError } from '../common/errors.js'
 import type { LogIndex, RegionId, Term } from '../common/ids.js'
 import type { Entry } from '../raft/types.js'
-import type { LogBatch, LogStateKind, RaftLog, RegionLog } from './api.js'
+import type { LogBatch, LogSpace, LogStateKind, RaftLog, RegionLog } from './api.js'
 import { OpBatch } from './log-batch.js'
 import { RecordWriter, decodeDump, decodeEntries } from './log-records.js'
 import { addon, storageError } from './native.js'
 import { RegionIndex } from './region-index.js'
+import type { IndexSizes } from './region-index.js'
 
 export { LogCorruptionError } from './native.js'
 
@@ -31,6 +32,30 @@ export function openNativeRaftLog(options: NativeRaftLogOptions): NativeRaftLog 
   return new NativeRaftLog(options)
 }
 
+type NativeFigures = Omit<NativeLogStats, keyof IndexSizes | 'waiting'>
+/** As logStats answers them. */
+type Figures = [number, number, number, number, number, number, number, number, number, number, number, number, number]
+
+/** In bytes, or a count. What grows while appends and compactions keep step is a leak. */
+export interface NativeLogStats extends IndexSizes {
+  readonly diskBytes: number
+  readonly spareBytes: number
+  readonly liveBytes: number
+  readonly pinnedBytes: number
+  readonly liveEntries: number
+  readonly nativeRegions: number
+  readonly segments: number
+  /** Written in this life: moved out of old segments; groups, marks and moves included; zeros ahead of them; syncs. */
+  readonly rewrittenBytes: number
+  readonly groupBytes: number
+  readonly zeroBytes: number
+  readonly syncs: number
+  readonly bufferBytes: number
+  readonly files: number
+  /** Appends that are not durable. */
+  readonly waiting: number
+}
+
 /** RaftLog on the addon's segmented log. The index of regions and the newest entries are here, the rest is there. */
 export class NativeRaftLog implements RaftLog {
   readonly #handle: number
@@ -39,7 +64,8 @@ export class NativeRaftLog implements RaftLog {
   /** Not durable yet, in order of append. */
   #waiting: { readonly sequence: number; readonly onDurable: () => void }[] = []
   #closing: Promise<void> | undefined
-  #diskBytesAtEnd = 0
+  #appendedBytes = 0
+  #statsAtEnd: NativeLogStats | undefined
 
   constructor(options: NativeRaftLogOptions) {
     this.#index = new RegionIndex(options.cacheBytesMax ?? 32 << 20)
@@ -52,8 +78,23 @@ export class NativeRaftLog implements RaftLog {
     }
   }
 
-  get diskBytes(): number {
-    return this.#closing === undefined ? addon.logDiskBytes(this.#handle) : this.#diskBytesAtEnd
+  get space(): LogSpace {
+    const { diskBytes, liveBytes, pinnedBytes } = this.#statsAtEnd ?? this.#nativeStats()
+    return { diskBytes, liveBytes, pinnedBytes, appendedBytes: this.#appendedBytes }
+  }
+
+  /** Everything that lives long, in numbers; after close as it was then. */
+  stats(): NativeLogStats {
+    return this.#statsAtEnd ?? { ...this.#nativeStats(), ...this.#index.sizes(), waiting: this.#waiting.length }
+  }
+
+  #nativeStats(): NativeFigures {
+    const [diskBytes, spareBytes, liveBytes, pinnedBytes, liveEntries, nativeRegions, segments, rewrittenBytes, groupBytes,
+      zeroBytes, syncs, bufferBytes, files] = addon.logStats(this.#handle) as Figures
+    return {
+      diskBytes, spareBytes, liveBytes, pinnedBytes, liveEntries, nativeRegions, segments, rewrittenBytes, groupBytes, zeroBytes,
+      syncs, bufferBytes, files,
+    }
   }
 
   batch(): LogBatch { return new OpBatch() }
@@ -67,6 +108,7 @@ export class NativeRaftLog implements RaftLog {
     try {
       const sequence = addon.logAppend(this.#handle, this.#writer.bytes, this.#writer.length, sync ? 1 : 0)
       this.#waiting.push({ sequence, onDurable })
+      this.#appendedBytes += batch.bytes
     } catch (error) {
       throw storageError(error)
     }
@@ -103,7 +145,7 @@ export class NativeRaftLog implements RaftLog {
   /** Writes and syncs what is queued, marks the end. Blocks for that one sync. */
   close(): Promise<void> {
     this.#closing ??= new Promise(resolve => {
-      this.#diskBytesAtEnd = addon.logDiskBytes(this.#handle)
+      this.#statsAtEnd = this.stats()
       addon.logClose(this.#handle)
       setImmediate(() => {
         this.#onDurable(Number.MAX_SAFE_INTEGER)

@@ -50,8 +50,8 @@ export interface Addon {
   logRead(log: number, region: number, low: number, high: number, bytesMax: number): Uint8Array
   logDump(log: number): Uint8Array
   logOldest(log: number, limit: number): number[]
-  logDiskBytes(log: number): number
-  crc32c(bytes: Uint8Array): number
+  logStats(log: number): number[]
+  crc32c(bytes: Uint8Array, seed?: number): number
 }
 
 /** From dist/src/engine/. KARST_ADDON names another build of the addon (the ASan run). */

@@ -13,6 +13,8 @@ interface TermRun {
 
 /** Weight of an entry object beside its data, so that the cache's limit also bounds many empty ones. */
 const entryOverheadBytes = 96
+/** So many appends that have nothing to evict any more are no reason to look for them. */
+const appendedSlackMax = 2048
 
 interface RegionState {
   readonly regionId: RegionId
@@ -23,9 +25,20 @@ interface RegionState {
   runs: TermRun[]
   hardState: HardState | undefined
   readonly states: Map<LogStateKind, Uint8Array>
-  /** The last entries, contiguous up to lastIndex: cached[head] has index lastIndex - (cached.length - head) + 1. */
-  cached: Entry[]
+  /** The last entries, contiguous up to lastIndex: cached[head] has index lastIndex - (cached.length - head) + 1; what is
+   *  before head is undefined. */
+  cached: (Entry | undefined)[]
   head: number
+}
+
+/** What an index holds, for the search for leaks. */
+export interface IndexSizes {
+  readonly regions: number
+  readonly cachedBytes: number
+  readonly cachedEntries: number
+  readonly cacheSlots: number
+  readonly evictionSlots: number
+  readonly termRuns: number
 }
 
 /** What both logs know of their regions: shape, terms, small records, and the newest entries themselves. */
@@ -35,11 +48,25 @@ export class RegionIndex {
   #appended: { readonly regionId: RegionId; readonly lastIndex: number }[] = []
   #appendedHead = 0
   #cachedBytes = 0
+  #cachedEntries = 0
 
   /** @param cacheBytesMax  entries beyond it must be read elsewhere; Infinity keeps all */
   constructor(readonly cacheBytesMax: number) {}
 
   get cachedBytes(): number { return this.#cachedBytes }
+
+  sizes(): IndexSizes {
+    let cacheSlots = 0
+    let termRuns = 0
+    for (const region of this.#regions.values()) {
+      cacheSlots += region.cached.length
+      termRuns += region.runs.length
+    }
+    return {
+      regions: this.#regions.size, cachedBytes: this.#cachedBytes, cachedEntries: this.#cachedEntries, cacheSlots,
+      evictionSlots: this.#appended.length, termRuns,
+    }
+  }
 
   load(dumps: readonly RegionDump[]): void {
     for (const dump of dumps) {
@@ -63,6 +90,7 @@ export class RegionIndex {
       })
     }
     twin.#cachedBytes = this.#cachedBytes
+    twin.#cachedEntries = this.#cachedEntries
     twin.#appended = this.#appended.slice(this.#appendedHead)
     return twin
   }
@@ -70,6 +98,7 @@ export class RegionIndex {
   apply(ops: readonly LogOp[]): void {
     for (const op of ops) this.#applyOne(op)
     if (this.#cachedBytes > this.cacheBytesMax) this.#evict()
+    if (this.#appended.length > 2 * this.#cachedEntries + appendedSlackMax) this.#shrinkAppended()
   }
 
   regions(): RegionLog[] {
@@ -165,6 +194,7 @@ export class RegionIndex {
       region.cached.push(entry)
       this.#cachedBytes += entry.data.length + entryOverheadBytes
     }
+    this.#cachedEntries += entries.length
     region.lastIndex = entries[entries.length - 1]!.index
     if (this.cacheBytesMax !== Infinity) this.#appended.push({ regionId: region.regionId, lastIndex: region.lastIndex })
   }
@@ -172,6 +202,7 @@ export class RegionIndex {
   #dropFrom(region: RegionState, first: number): void {
     while (region.cached.length > region.head && region.lastIndex >= first) {
       this.#cachedBytes -= region.cached.pop()!.data.length + entryOverheadBytes
+      this.#cachedEntries--
       region.lastIndex--
     }
     region.lastIndex = Math.min(region.lastIndex, first - 1)
@@ -200,7 +231,9 @@ export class RegionIndex {
   #dropCachedThrough(region: RegionState, index: number): void {
     let first = region.lastIndex + 1 - (region.cached.length - region.head)
     while (region.head < region.cached.length && first <= index) {
-      this.#cachedBytes -= region.cached[region.head++]!.data.length + entryOverheadBytes
+      this.#cachedBytes -= region.cached[region.head]!.data.length + entryOverheadBytes
+      this.#cachedEntries--
+      region.cached[region.head++] = undefined
       first++
     }
     if (region.head > 64 && region.head * 2 > region.cached.length) {
@@ -215,10 +248,25 @@ export class RegionIndex {
       const region = this.#regions.get(regionId)
       if (region !== undefined) this.#dropCachedThrough(region, lastIndex)
     }
-    if (this.#appendedHead > 1024 && this.#appendedHead * 2 > this.#appended.length) {
-      this.#appended = this.#appended.slice(this.#appendedHead)
-      this.#appendedHead = 0
+  }
+
+  /**
+   * Appends whose entries are gone, compacted or replaced, have nothing to evict. As long as the cache stays below its limit
+   * nobody would take them out otherwise.
+   */
+  #shrinkAppended(): void {
+    const kept: { readonly regionId: RegionId; readonly lastIndex: number }[] = []
+    const lowest = new Map<RegionId, number>()
+    for (let i = this.#appended.length - 1; i >= this.#appendedHead; i--) {
+      const one = this.#appended[i]!
+      const region = this.#regions.get(one.regionId)
+      if (region === undefined || one.lastIndex < this.firstCached(one.regionId)) continue
+      if (one.lastIndex >= (lowest.get(one.regionId) ?? region.lastIndex + 1)) continue
+      lowest.set(one.regionId, one.lastIndex)
+      kept.push(one)
     }
+    this.#appended = kept.reverse()
+    this.#appendedHead = 0
   }
 }
 

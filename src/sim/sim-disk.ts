@@ -1,7 +1,7 @@
 import { assert } from '../common/assert.js'
 import { StorageError } from '../common/errors.js'
 import type { LogIndex, RegionId, Term } from '../common/ids.js'
-import type { Engine, LogBatch, LogStateKind, RaftLog, RegionLog } from '../engine/api.js'
+import type { Engine, LogBatch, LogSpace, LogStateKind, RaftLog, RegionLog } from '../engine/api.js'
 import { OpBatch } from '../engine/log-batch.js'
 import type { LogOp } from '../engine/log-batch.js'
 import { MemEngine } from '../engine/mem-engine.js'
@@ -235,6 +235,6 @@ class WatchedLog implements RaftLog {
     return this.#inner.entries(regionId, low, high, bytesMax)
   }
   oldestRegions(limit: number): readonly RegionId[] { return this.#inner.oldestRegions(limit) }
-  get diskBytes(): number { return this.#inner.diskBytes }
+  get space(): LogSpace { return this.#inner.space }
   close(): Promise<void> { return this.#inner.close() }
 }

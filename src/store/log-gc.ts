@@ -34,8 +34,8 @@ export class LogGc {
   run(): void {
     const { log, peers, config } = this.#shared
     const batch = log.batch()
-    const isLarge = log.diskBytes > config.logGcBytesLimit
-    const isHuge = log.diskBytes > storeLimits.logGcPatience * config.logGcBytesLimit
+    const isLarge = log.space.diskBytes > config.logGcBytesLimit
+    const isHuge = log.space.diskBytes > storeLimits.logGcPatience * config.logGcBytesLimit
     const pinning = new Set<RegionId>(isLarge ? log.oldestRegions(oldestMax) : [])
     for (const peer of peers.values()) {
       if (peer.isInstalling || peer.state === undefined) continue

@@ -377,7 +377,7 @@ class Store implements StoreApi {
   stats(): StoreStats {
     const { peers, engine, log, deps, env, config } = this.#shared
     if (this.#disk.space.capacityBytes === 0) this.#disk.look(deps.diskSpace?.())
-    const usedBytes = engine.stats().diskBytes + log.diskBytes
+    const usedBytes = engine.stats().diskBytes + log.space.diskBytes
     return {
       storeId: deps.storeId, ...this.#disk.space,
       usedBytes, regionCount: peers.size, leaderCount: [...peers.values()].filter(peer => peer.isLeader).length, isBusy: this.isBusy,
@@ -389,6 +389,7 @@ class Store implements StoreApi {
   metrics(): Readonly<Record<string, number>> {
     const { counters, peers, engine, log, applier } = this.#shared
     const stats = engine.stats()
+    const { space } = log
     const leaders = [...peers.values()].filter(peer => peer.isLeader).length
     return {
       store_turns_total: counters.turns, raft_log_appends_total: counters.appends, raft_log_syncs_total: counters.syncs,
@@ -398,7 +399,8 @@ class Store implements StoreApi {
       raft_elections_total: counters.elections, snapshots_sent_total: counters.snapshotsSent,
       snapshots_received_total: counters.snapshotsReceived, snapshots_failed_total: counters.snapshotsFailed,
       store_entries_applied_total: applier.entriesApplied, store_regions: peers.size, store_leaders: leaders,
-      store_writes_pending: this.#proposalsPending, raft_log_disk_bytes: log.diskBytes, engine_disk_bytes: stats.diskBytes,
+      store_writes_pending: this.#proposalsPending, raft_log_disk_bytes: space.diskBytes,
+      raft_log_live_bytes: space.liveBytes, raft_log_pinned_bytes: space.pinnedBytes, engine_disk_bytes: stats.diskBytes,
       engine_memtable_bytes: stats.memtableBytes, engine_pending_compaction_bytes: stats.pendingCompactionBytes,
       engine_stalled: stats.stalled ? 1 : 0, store_disk_available_bytes: this.#disk.space.availableBytes,
       store_disk_full: this.#disk.isFull ? 1 : 0, raft_appends_refused_disk_full_total: counters.appendsRefused,

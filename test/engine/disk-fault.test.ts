@@ -1,6 +1,6 @@
 // A disk that fails once fails for good: the process ends with 70 at the first error, and never tries again.
 import { spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
@@ -44,7 +44,16 @@ function run(library: string, dir: string, env: Record<string, string>, count: n
 void t.test('a failed sync ends the process at once and is never retried', async t => {
   const folder = temporaryFolder()
   const library = buildShim(folder.path)
-  for (const nth of [1, 2, 3, 9, 30]) {
+  // The folder and the log's secret are synced before there is a log.
+  for (const nth of [1, 2, 3]) {
+    const life = temporaryFolder()
+    const ended = await run(library, life.path, { KARST_SHIM_SYNC_FAIL_NTH: String(nth) }, 20)
+    t.equal(ended.code, 1, `sync ${nth}: a log that cannot be opened says so`)
+    t.match(ended.errors, /StorageError/)
+    t.equal(ended.trace.filter(line => line.startsWith('sync')).length, nth, 'nothing was tried again')
+    life.remove()
+  }
+  for (const nth of [4, 5, 6, 12, 33]) {
     const life = temporaryFolder()
     const ended = await run(library, life.path, { KARST_SHIM_SYNC_FAIL_NTH: String(nth) }, 2000)
     t.equal(ended.code, exitCode, `sync ${nth}`)
@@ -58,6 +67,30 @@ void t.test('a failed sync ends the process at once and is never retried', async
     t.match(ended.errors, /^raft-log\.fatal what="(f|spare).*" errno=5 exit=70\n$/, 'one line')
     const log = openNativeRaftLog({ dir: join(life.path, 'log'), segmentBytes: 32 << 10 })
     t.ok(lastOf(log) >= ended.durable, `${ended.durable} were durable, ${lastOf(log)} found`)
+    await log.close()
+    life.remove()
+  }
+  folder.remove()
+})
+
+void t.test('what a failed sync left in the page cache is on disk before anybody builds on it', async t => {
+  const folder = temporaryFolder()
+  const library = buildShim(folder.path)
+  for (const nth of [4, 6, 9, 12, 33]) {
+    const life = temporaryFolder()
+    const [dir, disk] = [join(life.path, 'log'), join(life.path, 'disk')]
+    mkdirSync(disk)
+    const failed = await run(library, life.path, { KARST_SHIM_DISK: disk, KARST_SHIM_SYNC_FAIL_NTH: String(nth) }, 2000)
+    t.equal(failed.code, exitCode, `sync ${nth}`)
+    // The next life reads what the failed sync dropped, and adds to it. Then the power goes.
+    const next = await run(library, life.path, { KARST_SHIM_DISK: disk }, 5)
+    t.equal(next.code, 0)
+    rmSync(dir, { recursive: true })
+    mkdirSync(dir)
+    for (const file of readdirSync(disk)) cpSync(join(disk, file), join(dir, file))
+    const log = openNativeRaftLog({ dir, segmentBytes: 32 << 10 })
+    const acknowledged = Math.max(failed.durable, next.durable)
+    t.ok(lastOf(log) >= acknowledged, `sync ${nth}: ${acknowledged} were acknowledged, ${lastOf(log)} are on disk`)
     await log.close()
     life.remove()
   }

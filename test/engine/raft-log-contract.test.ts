@@ -35,8 +35,10 @@ function native(segmentBytes: number, cacheBytesMax: number): Subject {
   }
 }
 
-function memory(): Subject {
-  const options = { schedule: (run: () => void) => { setImmediate(run) } }
+function memory(segmentBytes: number): Subject {
+  const options = {
+    segmentBytes, schedule: (run: () => void) => { setImmediate(run) },
+  }
   const log = new MemRaftLog(options)
   return {
     log: () => log,
@@ -52,8 +54,10 @@ function memory(): Subject {
 const subjects: readonly [string, () => Subject][] = [
   ['NativeRaftLog', () => native(1 << 20, 32 << 20)],
   ['NativeRaftLog with tiny segments and no cache', () => native(4096, 0)],
-  ['MemRaftLog', memory],
+  ['MemRaftLog', () => memory(1 << 20)],
+  ['MemRaftLog with tiny segments', () => memory(4096)],
 ]
+const segmentBytesOf = (name: string): number => name.includes('tiny') ? 4096 : 1 << 20
 const at = logIndex
 
 for (const [name, make] of subjects) {
@@ -226,6 +230,80 @@ for (const [name, make] of subjects) {
       t.throws(() => log.append(log.batch(), true, () => {}), StorageError)
     })
 
+    check('live bytes are the records that are needed', async (t, log, subject) => {
+      const record = (payload: number): number => Math.ceil((40 + payload) / 8) * 8
+      const lives = (bytes: number, what: string): void => { t.equal(subject.log().space.liveBytes, bytes, what) }
+      lives(0, 'nothing')
+      await durable(log, batch => {
+        batch.entries(region(1), entries(1, 10, 1, 33))
+        batch.hardState(region(1), hard(1, 1, 1))
+        batch.state(region(0), LogStateKind.Store, key('store'))
+      })
+      lives(10 * record(33) + record(8) + record(5), 'all of it')
+      await durable(log, batch => {
+        batch.hardState(region(1), hard(1, 1, 5))
+        batch.state(region(0), LogStateKind.Store, key('another store'))
+        batch.entries(region(1), entries(9, 9, 2, 100))
+      })
+      lives(8 * record(33) + record(100) + record(8) + record(13), 'what was replaced is gone')
+      await durable(log, batch => batch.compact(region(1), at(6), term(1)))
+      const rest = 2 * record(33) + record(100) + record(8) + record(13)
+      lives(rest, 'where the entries begin is nothing that was asked for')
+      await durable(log, batch => batch.compact(region(1), at(7), term(1)))
+      lives(rest - record(33), 'one at a time')
+      await subject.reopen()
+      lives(rest - record(33), 'after another opening')
+      t.equal(subject.log().space.appendedBytes, 0, 'nothing was appended in this life')
+      await durable(subject.log(), batch => batch.reset(region(1), at(20), term(2)))
+      lives(record(8) + record(13), 'a reset')
+      t.equal(subject.log().space.appendedBytes, record(0))
+      await durable(subject.log(), batch => {
+        batch.remove(region(1))
+        batch.state(region(0), LogStateKind.Store, emptyBytes)
+      })
+      lives(0, 'nothing again')
+    })
+
+    check('pinned bytes are what compaction wins back; what is kept for later is not among them', async (t, log) => {
+      const segmentBytes = segmentBytesOf(name)
+      const data = Math.floor(segmentBytes / 10)
+      // Two regions whose logs are too long to be moved, as they are at the front of ten segments.
+      const perRegion = Math.max(50, Math.ceil((600 << 10) / data))
+      for (let i = 1; i <= perRegion; i++) {
+        await durable(log, batch => {
+          batch.entries(region(1), entries(i, i, 1, data))
+          batch.entries(region(2), entries(i, i, 1, data))
+        })
+      }
+      const { pinnedBytes, liveBytes, diskBytes } = log.space
+      const written = 2 * perRegion * data
+      t.ok(pinnedBytes > written * 0.7 && pinnedBytes < written * 1.3, `${pinnedBytes} of ${written} are pinned`)
+      t.ok(liveBytes >= written && liveBytes < written * 1.3, `${liveBytes} live`)
+      t.ok(diskBytes >= pinnedBytes)
+      t.same(log.oldestRegions(5), [1, 2], 'oldest first')
+      await durable(log, batch => batch.compact(region(2), at(perRegion), term(1)))
+      t.ok(log.space.pinnedBytes > written * 0.6, 'region 1 still keeps the segments')
+      t.same(log.oldestRegions(5), [1])
+      await durable(log, batch => batch.compact(region(1), at(perRegion), term(1)))
+      // What is left of old segments is moved by the next groups that become durable.
+      for (let i = 1; i <= 6; i++) await durable(log, batch => batch.hardState(region(3), hard(i, 1, 0)))
+      await new Promise(resolve => setTimeout(resolve, 20))
+      t.ok(log.space.pinnedBytes <= 2 * segmentBytes, `${log.space.pinnedBytes} are pinned`)
+      t.ok(log.space.liveBytes < 200, `${log.space.liveBytes} live`)
+      t.same(log.oldestRegions(5), [])
+    })
+
+    check('the oldest regions are those whose first entry was appended first', async (t, log) => {
+      for (const [id, count] of [[5, 1], [2, 30], [9, 3], [4, 60]] as const) {
+        await durable(log, batch => batch.entries(region(id), entries(1, count, 1, 10)))
+      }
+      t.same(log.oldestRegions(3), [5, 2, 9], 'however long their logs are')
+      await durable(log, batch => batch.compact(region(2), at(29), term(1)))
+      t.same(log.oldestRegions(9), [5, 2, 9, 4])
+      await durable(log, batch => batch.entries(region(5), entries(1, 2, 2, 10)))
+      t.same(log.oldestRegions(9), [2, 9, 4, 5], 'replaced entries are new')
+    })
+
     check('random histories read back the same', async (t, first, subject) => {
       const seed = 4711
       const random = dice(seed)
@@ -253,10 +331,11 @@ for (const [name, make] of subjects) {
         if (step % 50 !== 0) continue
         const [found, wanted] = [describeLog(log), describeLog(model)]
         if (found !== wanted) t.equal(found, wanted, `seed ${seed} step ${step}`)
+        if (log.space.liveBytes !== model.space.liveBytes) t.equal(log.space.liveBytes, model.space.liveBytes, `seed ${seed} step ${step}`)
       }
       t.equal(describeLog(log), describeLog(model), `seed ${seed}`)
       t.equal(describeLog(await subject.reopen()), describeLog(model), `seed ${seed} after reopen`)
-      t.ok(subject.log().diskBytes < 4_000_000, `disk use stays bounded: ${subject.log().diskBytes}`)
+      t.ok(subject.log().space.diskBytes < 4_000_000, `disk use stays bounded: ${subject.log().space.diskBytes}`)
     })
   })
 }

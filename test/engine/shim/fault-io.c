@@ -11,6 +11,10 @@
  *   KARST_SHIM_CONTROL=file        read at each call; may hold "syncDelayMs N", "syncFail 0|1" (every sync), "writeFail 0|1",
  *                                  one a line: switches faults while the process runs
  *
+ *   KARST_SHIM_DISK=folder         keeps there, by file name, what a power failure would leave of the matching files: a sync
+ *                                  that works brings what was written with pwrite before it; one that fails forgets it, as
+ *                                  ext4 marks such pages clean: readers see it, and no later sync writes it. One folder deep.
+ *
  * cc -shared -fPIC -O1 -o fault-io.so fault-io.c -ldl ; LD_PRELOAD=./fault-io.so KARST_SHIM_…=… node …
  * For a process that is sanitized, preload the sanitizer first. test/engine/shim.ts compiles it into a folder.
  */
@@ -18,6 +22,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -80,6 +85,87 @@ static void trace(const char *what, long count, const char *path, long result) {
   close(fd);
 }
 
+/* --- what is on the disk ------------------------------------------------------------------------------------------- */
+
+struct range {
+  char path[512];
+  off_t from;
+  off_t to;
+};
+static pthread_mutex_t disk_mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct range dirty[4096];
+static size_t dirty_count;
+
+static int on_disk(const char *path, char *to, size_t size) {
+  const char *folder = getenv("KARST_SHIM_DISK");
+  const char *name = strrchr(path, '/');
+  if (folder == NULL || name == NULL) return 0;
+  return snprintf(to, size, "%s%s", folder, name) < (int)size;
+}
+
+static void note_write(int fd, off_t at, size_t size) {
+  char path[4096];
+  if (getenv("KARST_SHIM_DISK") == NULL || !matches(fd, path, sizeof path)) return;
+  pthread_mutex_lock(&disk_mutex);
+  struct range *last = dirty_count > 0 ? &dirty[dirty_count - 1] : NULL;
+  if (last != NULL && strcmp(last->path, path) == 0 && last->to == at) {
+    last->to = at + (off_t)size;
+  } else {
+    if (dirty_count == sizeof dirty / sizeof dirty[0]) abort();
+    struct range *next = &dirty[dirty_count++];
+    snprintf(next->path, sizeof next->path, "%s", path);
+    next->from = at;
+    next->to = at + (off_t)size;
+  }
+  pthread_mutex_unlock(&disk_mutex);
+}
+
+static void settle(int fd, const char *path, int works) {
+  static ssize_t (*put)(int, const void *, size_t, off_t);
+  if (put == NULL) put = (ssize_t (*)(int, const void *, size_t, off_t))dlsym(RTLD_NEXT, "pwrite");
+  char shadow[4096];
+  if (!on_disk(path, shadow, sizeof shadow)) return;
+  pthread_mutex_lock(&disk_mutex);
+  int out = works ? open(shadow, O_WRONLY | O_CREAT | O_CLOEXEC, 0644) : -1;
+  int in = works ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+  size_t kept = 0;
+  for (size_t i = 0; i < dirty_count; i++) {
+    if (strcmp(dirty[i].path, path) != 0) {
+      dirty[kept++] = dirty[i];
+      continue;
+    }
+    char bytes[4096];
+    for (off_t at = dirty[i].from; works && at < dirty[i].to;) {
+      size_t size = dirty[i].to - at < (off_t)sizeof bytes ? (size_t)(dirty[i].to - at) : sizeof bytes;
+      ssize_t count = pread(in, bytes, size, at);
+      if (count <= 0 || put(out, bytes, (size_t)count, at) != count) abort();
+      at += count;
+    }
+  }
+  dirty_count = kept;
+  if (out >= 0) close(out);
+  if (in >= 0) close(in);
+  pthread_mutex_unlock(&disk_mutex);
+}
+
+int rename(const char *from, const char *to) {
+  static int (*next)(const char *, const char *);
+  if (next == NULL) next = (int (*)(const char *, const char *))dlsym(RTLD_NEXT, "rename");
+  char old_shadow[4096];
+  char new_shadow[4096];
+  const char *wanted = getenv("KARST_SHIM_PATH");
+  int result = next(from, to);
+  if (result != 0 || wanted == NULL || strstr(from, wanted) == NULL) return result;
+  if (!on_disk(from, old_shadow, sizeof old_shadow) || !on_disk(to, new_shadow, sizeof new_shadow)) return result;
+  next(old_shadow, new_shadow);
+  pthread_mutex_lock(&disk_mutex);
+  for (size_t i = 0; i < dirty_count; i++) {
+    if (strcmp(dirty[i].path, from) == 0) snprintf(dirty[i].path, sizeof dirty[i].path, "%s", to);
+  }
+  pthread_mutex_unlock(&disk_mutex);
+  return result;
+}
+
 static int faulty_sync(int fd, const char *name) {
   char path[4096];
   int (*next)(int) = (int (*)(int))dlsym(RTLD_NEXT, name);
@@ -92,11 +178,13 @@ static int faulty_sync(int fd, const char *name) {
   }
   if (count == number("KARST_SHIM_SYNC_FAIL_NTH") || control("syncFail") != 0) {
     trace("sync", count, path, -EIO);
+    settle(fd, path, 0);
     errno = EIO;
     return -1;
   }
   int result = next(fd);
   int error = errno;
+  settle(fd, path, result == 0);
   trace("sync", count, path, result);
   errno = error;
   return result;
@@ -120,13 +208,19 @@ static int write_fails(int fd) {
 ssize_t pwrite(int fd, const void *bytes, size_t size, off_t at) {
   static ssize_t (*next)(int, const void *, size_t, off_t);
   if (next == NULL) next = (ssize_t (*)(int, const void *, size_t, off_t))dlsym(RTLD_NEXT, "pwrite");
-  return write_fails(fd) ? -1 : next(fd, bytes, size, at);
+  if (write_fails(fd)) return -1;
+  ssize_t count = next(fd, bytes, size, at);
+  if (count > 0) note_write(fd, at, (size_t)count);
+  return count;
 }
 
 ssize_t pwrite64(int fd, const void *bytes, size_t size, off64_t at) {
   static ssize_t (*next)(int, const void *, size_t, off64_t);
   if (next == NULL) next = (ssize_t (*)(int, const void *, size_t, off64_t))dlsym(RTLD_NEXT, "pwrite64");
-  return write_fails(fd) ? -1 : next(fd, bytes, size, at);
+  if (write_fails(fd)) return -1;
+  ssize_t count = next(fd, bytes, size, at);
+  if (count > 0) note_write(fd, at, (size_t)count);
+  return count;
 }
 
 ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t at) {
