@@ -65,6 +65,14 @@ export const storeLimits = {
   followerKeepEntries: 4096,
   /** At so many times the size limit the log is cut although a living follower still needs it. */
   logGcPatience: 4,
+  /** A long log makes the engine flush when this share of its limit is new since the last flush. */
+  logGcFlushShare: 8,
+  /** Log GC goes round all regions in slices: regions of a slice, those of them for which the engine is asked, pause. */
+  logGcSliceRegions: 4096,
+  logGcSliceLooks: 128,
+  logGcSlicePauseMs: 20,
+  /** A region that had nothing to cut is looked at again after this long, if nothing else calls for it. */
+  logGcLookAgainMs: 5_000,
   /** Compaction below this many entries is not worth a record. */
   compactEntriesMin: 256,
   /** A peer that was not heard for this long is reported as down. */
