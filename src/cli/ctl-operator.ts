@@ -51,7 +51,8 @@ async function ask(command: Command, kind: Kind, word: string): Promise<void> {
     }
     // PD gives a new replica its id.
     const peer: PeerRef = existing ?? { peerId: peerId(0), storeId: storeId(given.store), role: 'learner' }
-    await pd.addOperator({ kind, regionId: route.region.regionId, epoch: route.region.epoch, peer, ...(given.force === true && { isForced: true }) })
+    const place = { regionId: route.region.regionId, epoch: route.region.epoch }
+    await pd.addOperator({ kind, ...place, peer, ...(given.force === true && { isForced: true }) })
     if (options.json) printJson({ ok: true, kind, region: given.region, store: given.store, ...(existing && { peer: existing.peerId }) })
     else printLine(`PD will ask the leader of region ${given.region}: ${word} on store ${given.store}`)
   })

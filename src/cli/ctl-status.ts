@@ -91,9 +91,11 @@ function memberProblems(members: readonly MemberView[], hasLeader: boolean): rea
   const up = members.filter(member => member.answers).length
   const needed = Math.floor(members.length / 2) + 1
   if (up < needed) {
-    problems.push({ kind: 'pd-without-quorum', subject: 0, text: `PD has no quorum: ${up} of ${members.length} members answer, ${needed} are needed` })
+    const text = `PD has no quorum: ${up} of ${members.length} members answer, ${needed} are needed`
+    problems.push({ kind: 'pd-without-quorum', subject: 0, text })
   }
-  if (!hasLeader) problems.push({ kind: 'pd-without-leader', subject: 0, text: 'PD has no leader that serves: stores and regions are not known' })
+  const text = 'PD has no leader that serves: stores and regions are not known'
+  if (!hasLeader) problems.push({ kind: 'pd-without-leader', subject: 0, text })
   return problems
 }
 

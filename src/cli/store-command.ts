@@ -23,6 +23,7 @@ The same as a file:
   data-dir = "./data/store-1"
 
 SIGTERM or Ctrl-C hands leaderships over, then ends; a second signal ends at once.
+SIGHUP reopens the log file, for programs that rotate it.
 Exit codes: 0 stopped as asked, 1 does not start, 2 configuration, 70 a broken disk or a bug (the last log line says which).`
 
 export function register(program: Command): void {

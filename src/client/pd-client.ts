@@ -30,6 +30,8 @@ export interface PdClientOptions {
 const defaultDeadlineMs = 15_000
 const defaultAttemptMs = 3_000
 const backoffMsMin = 20
+/** What goes on happening is said again after so long. */
+const warnAgainMs = 30_000
 const backoffMsMax = 250
 /** As TiKV's clients: more per request gains nothing. */
 const tsoBatchMax = 10_000
@@ -66,6 +68,7 @@ class RemotePdClient implements PdClient {
   /** Believed last when several are named: a member that is cut off from the others still thinks that it leads. */
   #failedLeader: string | undefined
   #clusterId = 0n
+  #warnedOtherAtMs = Number.NEGATIVE_INFINITY
   #search: Promise<boolean> | undefined
   /** Members that answered the last search, whatever they said. */
   #answering = new Set<string>()
@@ -204,8 +207,7 @@ class RemotePdClient implements PdClient {
     // A group without an id has not had a leader yet.
     if (answer.clusterId === 0n) return undefined
     if (this.#clusterId !== 0n && this.#clusterId !== answer.clusterId) {
-      this.#env.log('warn', 'pd-client.other-cluster',
-        { address: from, ours: this.#clusterId, theirs: answer.clusterId })
+      this.#warnOther(from, answer.clusterId)
       return undefined
     }
     this.#clusterId = answer.clusterId
@@ -219,6 +221,13 @@ class RemotePdClient implements PdClient {
     const urls = leader.clientUrls.map(addressOf)
     // A sole member that does not know its own address is where we asked.
     return urls.includes(from) ? from : urls[0] ?? (answer.members.length === 1 ? from : undefined)
+  }
+
+  /** Members are asked several times a second while there is no leader. */
+  #warnOther(address: string, theirs: bigint): void {
+    const isDue = this.#nowMs - this.#warnedOtherAtMs >= warnAgainMs
+    if (isDue) this.#warnedOtherAtMs = this.#nowMs
+    this.#env.log(isDue ? 'warn' : 'debug', 'pd-client.other-cluster', { address, ours: this.#clusterId, theirs })
   }
 
   // —— timestamps

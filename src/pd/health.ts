@@ -35,6 +35,7 @@ export class Health {
   constructor(port: HealthPort) { this.#port = port }
 
   get counts(): Readonly<RegionCounts> { return this.#census.counts }
+  get countedMsAgo(): number { return Math.max(0, Math.round(this.#port.nowMs() - this.#census.countedAtMs)) }
 
   onTick(): void { this.#count() }
 
@@ -81,16 +82,17 @@ export class Health {
   describe(): ClusterHealth {
     // What is counted in one go is counted now.
     if (this.#port.tree.size <= regionsPerStep) this.#count()
-    const stores = this.#stores()
+    const stores = this.stores()
     const ofStores = this.#storeProblems(stores)
     const { counts, problems } = this.#census
     return {
-      ...counts, countedMsAgo: Math.round(this.#port.nowMs() - this.#census.countedAtMs), stores,
+      ...counts, countedMsAgo: this.countedMsAgo, stores,
       problems: [...ofStores, ...problems].slice(0, problemsMax), problemCount: ofStores.length + this.#census.problemCount,
     }
   }
 
-  #stores(): readonly StoreHealth[] {
+  /** All but those that are buried. */
+  stores(): readonly StoreHealth[] {
     const { liveness, tree, config } = this.#port
     const nowMs = this.#port.nowMs()
     const stores: StoreHealth[] = []

@@ -1,4 +1,4 @@
-import { mkdirSync, openSync, writeSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname } from 'node:path'
 import type { pino as Pino } from 'pino'
@@ -13,17 +13,27 @@ export interface LogOptions {
   readonly file: string
 }
 
+/** A log that goes on when its file was renamed: `reopen` begins a new one under the old name. */
+export interface NodeLog extends LogSink {
+  readonly isFile: boolean
+  reopen(): void
+}
+
 export type LogSink = (node: string, level: LogLevel, event: string, fields?: LogFields) => void
 
 const ranks: Readonly<Record<LogLevel, number>> = { debug: 0, info: 1, warn: 2, error: 3 }
 
 /** One event, one line. Written at once: the line that explains the end of a process must not stay in a buffer. */
-export function createLog(options: LogOptions): LogSink {
-  const write = openLines(options.file)
-  if (options.format === 'json') return jsonLog(options.level, write)
-  const lowest = ranks[options.level]
+export function createLog(options: LogOptions): NodeLog {
+  const lines = new Lines(options.file)
+  const write = (line: string): void => { lines.write(line) }
+  const sink = options.format === 'json' ? jsonLog(options.level, write) : textLog(options.level, write)
+  return Object.assign(sink, { isFile: options.file !== '', reopen: () => { lines.reopen() } })
+}
+
+function textLog(least: LogLevel, write: (line: string) => void): LogSink {
   return (node, level, event, fields) => {
-    if (ranks[level] >= lowest) write(`${formatLine(new Date().toISOString(), node, level, event, fields)}\n`)
+    if (ranks[level] >= ranks[least]) write(`${formatLine(new Date().toISOString(), node, level, event, fields)}\n`)
   }
 }
 
@@ -48,15 +58,30 @@ function openLogFile(file: string): number {
 const standardError = 2
 const writeAttemptsMax = 100
 
-/** @throws StartupError when the file cannot be opened */
-function openLines(file: string): (line: string) => void {
-  const fd = file === '' ? standardError : openLogFile(file)
-  return line => {
+class Lines {
+  readonly #file: string
+  #fd: number
+
+  /** @throws StartupError when the file cannot be opened */
+  constructor(file: string) {
+    this.#file = file
+    this.#fd = file === '' ? standardError : openLogFile(file)
+  }
+
+  /** @throws StartupError; then the old file is gone on with */
+  reopen(): void {
+    if (this.#file === '') return
+    const old = this.#fd
+    this.#fd = openLogFile(this.#file)
+    closeSync(old)
+  }
+
+  write(line: string): void {
     const bytes = Buffer.from(line)
     let at = 0
     for (let attempt = 0; at < bytes.length && attempt < writeAttemptsMax;) {
       try {
-        at += writeSync(fd, bytes, at)
+        at += writeSync(this.#fd, bytes, at)
       } catch (error) {
         // A pipe whose reader is slow may be tried again; one without a reader, or a full disk, must not end a node.
         if (!isCode(error, 'EAGAIN')) return

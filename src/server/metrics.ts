@@ -2,6 +2,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { IntervalHistogram } from 'node:perf_hooks'
 import type Library from 'prom-client'
 import type { Counter, Gauge, Registry } from 'prom-client'
+import { metricHelp } from './metric-help.js'
 
 /** Plain figures by metric name; `_total` names are counters. A name may carry labels: `x_total{kind="a"}`. */
 export type MetricsSource = () => Readonly<Record<string, number>>
@@ -33,9 +34,14 @@ export class NodeMetrics {
   async text(): Promise<string> {
     this.#prometheus ??= Prometheus.load(this.#labels)
     const prometheus = await this.#prometheus
+    const seen = new Set<string>()
     for (const source of this.#sources) {
-      for (const [key, value] of Object.entries(source())) prometheus.set(key, value)
+      for (const [key, value] of Object.entries(source())) {
+        prometheus.set(key, value)
+        seen.add(key)
+      }
     }
+    prometheus.forgetOthers(seen)
     return await prometheus.registry.metrics()
   }
 }
@@ -49,6 +55,7 @@ class Prometheus {
   readonly registry: Registry
   readonly #gauges = new Map<string, Gauge>()
   readonly #counters = new Map<string, Counter>()
+  readonly #told = new Map<string, { readonly metric: Gauge | Counter; readonly labels: Readonly<Record<string, string>> }>()
 
   private constructor(library: typeof Library, labels: Readonly<Record<string, string>>) {
     this.#library = library
@@ -67,18 +74,30 @@ class Prometheus {
     const labels = Object.fromEntries([...(match[2] ?? '').matchAll(/(\w+)="([^"]*)"/g)].map(([, label, text]) => [label, text]))
     const labelNames = Object.keys(labels)
     if (!name.endsWith('_total')) {
-      this.#gauge(name, labelNames).set(labels, value)
+      const gauge = this.#gauge(name, labelNames)
+      gauge.set(labels, value)
+      this.#told.set(key, { metric: gauge, labels })
       return
     }
     const counter = this.#counter(name, labelNames)
+    this.#told.set(key, { metric: counter, labels })
     counter.remove(labels)
     counter.inc(labels, Math.max(0, value))
+  }
+
+  /** What only a leader knows is not told by one who was: the last figure would stand for ever. */
+  forgetOthers(seen: ReadonlySet<string>): void {
+    for (const [key, { metric, labels }] of this.#told) {
+      if (seen.has(key)) continue
+      metric.remove(labels)
+      this.#told.delete(key)
+    }
   }
 
   #gauge(name: string, labelNames: string[]): Gauge {
     let gauge = this.#gauges.get(name)
     if (gauge === undefined) {
-      gauge = new this.#library.Gauge({ name, help: name.replaceAll('_', ' '), labelNames, registers: [this.registry] })
+      gauge = new this.#library.Gauge({ name, help: helpOf(name), labelNames, registers: [this.registry] })
       this.#gauges.set(name, gauge)
     }
     return gauge
@@ -87,12 +106,14 @@ class Prometheus {
   #counter(name: string, labelNames: string[]): Counter {
     let counter = this.#counters.get(name)
     if (counter === undefined) {
-      counter = new this.#library.Counter({ name, help: name.replaceAll('_', ' '), labelNames, registers: [this.registry] })
+      counter = new this.#library.Counter({ name, help: helpOf(name), labelNames, registers: [this.registry] })
       this.#counters.set(name, counter)
     }
     return counter
   }
 }
+
+const helpOf = (name: string): string => metricHelp(name.replace(/^karst_/, '')) ?? 'Not described yet.'
 
 /** How late the event loop is. The histogram of perf_hooks counts its own period; it is taken off here. */
 export class LoopDelay {

@@ -48,6 +48,8 @@ export interface PdFace {
   readonly node: PdNode
   readonly clientAddresses: readonly string[]
   readonly startedAtWallMs: number
+  /** On the monotonic clock: the wall may step back. */
+  readonly startedAtMs: number
   readonly config: () => unknown
 }
 
@@ -63,6 +65,8 @@ export class PdProcess implements PdFace {
   readonly env: Env
   #memberId = 0
   readonly startedAtWallMs: number
+  /** On the monotonic clock: the wall may step back. */
+  readonly startedAtMs: number
   #state: NodeState = 'starting'
   #node: PdNode | undefined
   #servers: RpcServer[] = []
@@ -77,6 +81,7 @@ export class PdProcess implements PdFace {
     this.#closeEnv = close
     this.#closers.add(close)
     this.startedAtWallMs = env.clock.wallMs()
+    this.startedAtMs = env.clock.monotonicMs()
   }
 
   /** 0 until it knows. */

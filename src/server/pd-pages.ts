@@ -1,5 +1,6 @@
 import { fromHex } from '../common/bytes.js'
 import { regionId, storeId } from '../common/ids.js'
+import type { Leadership } from '../pd/leadership.js'
 import type { PdNode } from '../pd/pd-node.js'
 import { viewCluster, viewExplain, viewHealth, viewMembers, viewOperators, viewRegion, viewRegions, viewStatus, viewStore, viewStores }
   from '../pd/status-views.js'
@@ -18,6 +19,7 @@ export function pdPages(face: PdFace, metrics: NodeMetrics): StatusPages {
     metrics,
     status: () => pdStatus(face),
     ready: () => pdReady(face),
+    live: () => [{ name: 'state', ok: face.state !== 'stopping', detail: face.state }],
     config: face.config,
     page: (path, query) => pdPage(face.node, path, query),
   }
@@ -28,7 +30,7 @@ function pdStatus(face: PdFace): Record<string, unknown> {
   return {
     role: 'pd', name: face.name, version: karstVersion(), pid: process.pid, state: face.state, clusterId: node.clusterId,
     addresses: face.clientAddresses, startedAt: new Date(face.startedAtWallMs).toISOString(),
-    uptimeSeconds: Math.round((env.clock.wallMs() - face.startedAtWallMs) / 1000), pd: viewStatus(node), cluster: viewCluster(node),
+    uptimeSeconds: Math.round((env.clock.monotonicMs() - face.startedAtMs) / 1000), pd: viewStatus(node), cluster: viewCluster(node),
   }
 }
 
@@ -50,9 +52,42 @@ function pdFigures(node: PdNode): Record<string, number> {
     pd_raft_committed_index: raft.committed, pd_raft_applied_index: raft.applied, pd_raft_log_entries: raft.last - raft.first + 1,
     pd_stores: node.state.stores.size, pd_ids_given: node.state.idBound,
     ...(leadership && {
-      pd_regions: leadership.tree.size, pd_operators: leadership.operators.all().length,
-      pd_tso_clock_ahead_ms: leadership.tso.forwardJumpMs,
+      pd_tso_clock_ahead_ms: leadership.tso.forwardJumpMs, ...regionFigures(leadership), ...storeFigures(node, leadership),
     }),
+  }
+}
+
+function regionFigures({ health, tree, operators, scheduler }: Leadership): Record<string, number> {
+  const { counts } = health
+  const figures: Record<string, number> = {
+    pd_regions: tree.size, pd_regions_without_leader: counts.withoutLeader,
+    pd_regions_with_missing_replicas: counts.withMissingReplicas, pd_regions_with_pending_replicas: counts.withPendingReplicas,
+    pd_regions_with_down_replicas: counts.withDownReplicas, pd_regions_with_extra_replicas: counts.withExtraReplicas,
+    pd_region_holes: counts.holes, pd_learners: counts.learners, pd_learners_joining: scheduler.learners.size,
+    pd_operators: operators.size, pd_regions_counted_seconds_ago: health.countedMsAgo / 1_000,
+  }
+  for (const [name, count] of operators.outcomes) {
+    const [kind = '', outcome = ''] = name.split('/')
+    figures[`pd_operator_events_total{kind="${kind}",outcome="${outcome}"}`] = count
+  }
+  return figures
+}
+
+const storeStates = ['up', 'unheard', 'disconnected', 'down', 'offline', 'tombstone'] as const
+
+function storeFigures(node: PdNode, { health }: Leadership): Record<string, number> {
+  const counts = new Map<string, number>(storeStates.map(state => [state, 0]))
+  const add = (state: string): void => { counts.set(state, (counts.get(state) ?? 0) + 1) }
+  const stores = health.stores()
+  for (const { storeId, liveness } of stores) {
+    const { state } = node.state.stores.get(storeId) ?? { state: 'up' }
+    add(state === 'up' ? liveness : state)
+  }
+  for (const { state } of node.state.stores.values()) if (state === 'tombstone') add(state)
+  return {
+    ...Object.fromEntries([...counts].map(([state, count]) => [`pd_stores_by_state{state="${state}"}`, count])),
+    pd_stores_low_space: stores.filter(store => store.isLowSpace).length,
+    pd_stores_disk_full: stores.filter(store => store.stats.isDiskFull).length,
   }
 }
 

@@ -1,7 +1,8 @@
 import { setFlagsFromString } from 'node:v8'
 import { StorageError } from '../common/errors.js'
 import { StartupError } from './startup-error.js'
-import type { LogSink } from './logging.js'
+import { formatLine } from './logging.js'
+import type { NodeLog } from './logging.js'
 
 export interface Runnable {
   readonly name: string
@@ -11,7 +12,7 @@ export interface Runnable {
 }
 
 export interface RunOptions<T extends Runnable> {
-  readonly log: LogSink
+  readonly log: NodeLog
   readonly create: (onFatal: (error: Error) => void) => T
   readonly onReady: (node: T) => void
   /** The end of standard input is the end of the whole cluster: stop, hand nothing over. For who starts many nodes. */
@@ -27,7 +28,7 @@ export const fatalExitCode = 70
  * that was a full collection every 60 ms under 50 MB/s of writes. Five times what is alive bounds it as well.
  */
 const heapGrowingPercent = 400
-const signals = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const
+const signals = { SIGINT: 2, SIGTERM: 15 } as const
 const closeMsMaxDefault = 60_000
 const handOverMsMax = 10 * 60_000
 
@@ -40,7 +41,7 @@ export async function runNode<T extends Runnable>(options: RunOptions<T>): Promi
   setFlagsFromString(`--heap-growing-percent=${heapGrowingPercent}`)
   const die = (error: unknown): never => {
     const isWanted = error instanceof StartupError
-    log(node.name, 'error', 'node.fatal', { reason: reasonOf(error) })
+    sayFatal(log, node.name, error)
     process.exit(isWanted ? 1 : fatalExitCode)
   }
   const node = options.create(die)
@@ -63,6 +64,8 @@ export async function runNode<T extends Runnable>(options: RunOptions<T>): Promi
         process.exit(128 + number)
       })
     }
+    // What rotates log files says so with HUP: the node goes on, in a new file.
+    process.on('SIGHUP', () => { reopenLog(log, node.name) })
     if (options.stopWithStdin) onStdinEnd(() => { if (stopping.reason === undefined) stop('end of input', 0) })
   })
   // What rejects before somebody waits for it is not lost: it is looked at below.
@@ -71,12 +74,32 @@ export async function runNode<T extends Runnable>(options: RunOptions<T>): Promi
     await node.start()
     if (stopping.reason === undefined) options.onReady(node)
   } catch (error) {
-    if (stopping.reason === undefined) throw error
+    if (stopping.reason === undefined) {
+      // Whoever called us tells it to people; the log file has it too.
+      if (log.isFile) log(node.name, 'error', 'node.fatal', { reason: reasonOf(error) })
+      throw error
+    }
   }
   const code = await ended
   // It would keep the process alive for as long as whoever started us lives.
   if (options.stopWithStdin) process.stdin.destroy()
   return code
+}
+
+/** Into the log, and to standard error as well where that is another place: who looks at one of them sees it. */
+function sayFatal(log: NodeLog, name: string, error: unknown): void {
+  const fields = { reason: reasonOf(error) }
+  log(name, 'error', 'node.fatal', fields)
+  if (log.isFile) process.stderr.write(`${formatLine(new Date().toISOString(), name, 'error', 'node.fatal', fields)}\n`)
+}
+
+function reopenLog(log: NodeLog, name: string): void {
+  try {
+    log.reopen()
+    log(name, 'info', 'node.log-reopened', {})
+  } catch (error) {
+    log(name, 'error', 'node.log-not-reopened', { reason: reasonOf(error) })
+  }
 }
 
 function reasonOf(error: unknown): string {

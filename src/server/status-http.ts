@@ -17,7 +17,10 @@ export interface ReadyCheck {
 export interface StatusPages {
   readonly metrics: NodeMetrics
   status(): unknown
+  /** Can it serve? Who balances load asks this; PD away is no reason to say no. */
   ready(): readonly ReadyCheck[]
+  /** Is the process worth keeping? Who restarts processes asks this, and nothing else. */
+  live?(): readonly ReadyCheck[]
   config(): unknown
   /** Pages of this kind of node. undefined: no such page. */
   page?(path: string, query: URLSearchParams): StatusPage | undefined
@@ -104,13 +107,14 @@ export class StatusServer {
     switch (url.pathname) {
       case '/status': return sendJson(response, 200, this.#pages.status())
       case '/config': return sendJson(response, 200, this.#pages.config())
-      case '/ready': return sendReady(response, this.#pages.ready(), url.searchParams.has('verbose'))
+      case '/ready': return sendChecks(response, 'ready', this.#pages.ready(), url.searchParams.has('verbose'))
+      case '/live': return sendChecks(response, 'live', this.#pages.live?.() ?? [], url.searchParams.has('verbose'))
       case '/metrics': return this.#sendMetrics(response)
       default: break
     }
     const page = this.#pages.page?.(url.pathname, url.searchParams)
     if (page === undefined) {
-      sendJson(response, 404, { error: `no page ${url.pathname}; there are /status /ready /metrics /config and /` })
+      sendJson(response, 404, { error: `no page ${url.pathname}; there are /status /live /ready /metrics /config and /` })
     } else if (page.kind === 'json') {
       sendJson(response, page.code ?? 200, page.body)
     } else {
@@ -126,10 +130,10 @@ export class StatusServer {
   }
 }
 
-function sendReady(response: ServerResponse, checks: readonly ReadyCheck[], isVerbose: boolean): void {
+function sendChecks(response: ServerResponse, word: string, checks: readonly ReadyCheck[], isVerbose: boolean): void {
   const isReady = checks.every(check => check.ok)
   const lines = checks.map(check => `[${check.ok ? '+' : '-'}] ${check.name} ${check.detail}`)
-  const head = isReady ? 'ready' : 'not ready'
+  const head = isReady ? word : `not ${word}`
   response.writeHead(isReady ? 200 : 503, { 'content-type': 'text/plain; charset=utf-8' })
     .end(`${[head, ...(isVerbose || !isReady ? lines : [])].join('\n')}\n`)
 }

@@ -60,6 +60,8 @@ export interface StoreFace {
   readonly storeId: StoreId | 0
   readonly address: string
   readonly startedAtWallMs: number
+  /** On the monotonic clock: the wall may step back. */
+  readonly startedAtMs: number
   /** undefined until the store has recovered. */
   readonly store: StoreApi | undefined
   readonly pdHeardAtMs: number
@@ -80,6 +82,8 @@ export class StoreNode implements StoreFace {
   readonly #closeEnv: () => void
   readonly env: Env
   readonly startedAtWallMs: number
+  /** On the monotonic clock: the wall may step back. */
+  readonly startedAtMs: number
   #state: NodeState = 'starting'
   #clusterId = 0n
   #storeId: StoreId | 0 = 0
@@ -103,6 +107,7 @@ export class StoreNode implements StoreFace {
     this.#closeEnv = close
     this.#closers.add(close)
     this.startedAtWallMs = env.clock.wallMs()
+    this.startedAtMs = env.clock.monotonicMs()
     options.signal?.addEventListener('abort', () => { this.#wait.abort() }, { once: true })
   }
 

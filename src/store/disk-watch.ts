@@ -11,6 +11,8 @@ export interface DiskSpace {
 
 /** Below this part of the reserve a follower takes no more entries: what is left is for deletes, compactions and a restart. */
 const criticalShare = 4
+/** … and never more than this, however large a reserve somebody asks for. */
+const criticalBytesMax = 2 ** 30
 /** With less than so many reserves free a store tells PD of it each second, and asks about the others. */
 const nearReserves = 8
 
@@ -34,7 +36,7 @@ export class DiskWatch {
 
   get space(): DiskSpace { return this.#own ?? { capacityBytes: 0, availableBytes: 0 } }
   get isFull(): boolean { return this.#isBelow(this.#reserveBytes) }
-  get isCritical(): boolean { return this.#isBelow(this.#reserveBytes / criticalShare) }
+  get isCritical(): boolean { return this.#isBelow(Math.min(this.#reserveBytes / criticalShare, criticalBytesMax)) }
   /** Things may change within seconds. */
   get isUrgent(): boolean { return this.#isAnyLow || this.#isBelow(this.#reserveBytes * nearReserves) }
 
