@@ -106,7 +106,7 @@ export class LogGc {
     const known = log.region(regionId)
     const least = pins === 'no' ? Math.min(storeLimits.compactEntriesMin, config.logGcCountLimit) : 1
     if (known === undefined || known.lastIndex - known.truncatedIndex < least) return false
-    if (pins === 'no' && !this.#isWorthALook(peer, known.lastIndex)) return false
+    if (pins === 'no' && !this.#isWorthALook(peer, known.lastIndex, least)) return false
     const bytes = engine.getPersisted(Cf.Raft, applyKey(regionId))
     if (bytes === undefined) return true
     const persisted = Math.min(decodeApplyState(bytes).index, known.lastIndex)
@@ -120,11 +120,11 @@ export class LogGc {
   }
 
   /** After a flush, or with many new entries, or when followers had time to catch up. */
-  #isWorthALook(peer: Peer, lastIndex: LogIndex): boolean {
+  #isWorthALook(peer: Peer, lastIndex: LogIndex, least: number): boolean {
     const last = this.#looks.get(peer)
     const now = this.#shared.env.clock.monotonicMs()
     const isWorth = last === undefined || last.flushes !== this.#flushes ||
-      lastIndex - last.lastIndex >= storeLimits.compactEntriesMin || now - last.atMs >= storeLimits.logGcLookAgainMs
+      lastIndex - last.lastIndex >= least || now - last.atMs >= storeLimits.logGcLookAgainMs
     if (isWorth) this.#looks.set(peer, { flushes: this.#flushes, lastIndex, atMs: now })
     return isWorth
   }
