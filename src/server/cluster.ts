@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { ignore } from '../common/assert.js'
 import type { KarstClient } from '../client/client.js'
 import { pdSchema, pdSettings } from './config/pd-schema.js'
 import { mustLoadConfig } from './config/load.js'
@@ -84,7 +85,8 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     await cluster.start()
     return cluster
   } catch (error) {
-    await cluster.close()
+    // What went wrong first is what the caller hears, however the rest ends.
+    await cluster.close().catch((after: unknown) => { ignore(after, 'the start failed before') })
     throw error
   }
 }
@@ -135,7 +137,7 @@ class LocalCluster implements Cluster {
         await Promise.all(this.#pd.map(slot => slot.start(this.#log, this.#onFatal)))
         return
       } catch (error) {
-        await Promise.all(this.#pd.map(slot => slot.stop(0)))
+        await Promise.all(this.#pd.map(slot => slot.stop(0).catch((after: unknown) => { ignore(after, 'the start failed before') })))
         if (!(error instanceof StartupError && error.code === 'addressInUse') || attempt === portAttemptsMax) throw error
       }
     }

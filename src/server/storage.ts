@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { ignore } from '../common/assert.js'
 import type { Env } from '../common/env.js'
 import { StorageError } from '../common/errors.js'
 import type { Engine, RaftLog } from '../engine/api.js'
@@ -60,7 +61,7 @@ export async function openLogOnDisk(kind: FolderKind, path: string, sizes: LogSi
     closers.add(() => raftLog.close())
     return { raftLog, folder, close: () => closers.run() }
   } catch (error) {
-    await closers.run()
+    await closers.run().catch((after: unknown) => { ignore(after, 'the opening failed before') })
     throw startupErrorOf(error, folder)
   }
 }
@@ -82,7 +83,7 @@ export async function openStoreOnDisk(path: string, sizes: StoreSizes, onDiskErr
       },
     }
   } catch (error) {
-    await close()
+    await close().catch((after: unknown) => { ignore(after, 'the opening failed before') })
     throw startupErrorOf(error, folder)
   }
 }

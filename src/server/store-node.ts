@@ -131,7 +131,7 @@ export class StoreNode implements StoreFace {
   /** @throws StartupError; everything is closed again then */
   start(): Promise<void> {
     this.#starting = this.#assemble().catch(async (error: unknown) => {
-      await this.#closers.run()
+      await this.#closers.run().catch((after: unknown) => { ignore(after, 'the start failed before') })
       throw error
     })
     return this.#starting
