@@ -7,6 +7,7 @@
         "native/apply_thread.cc",
         "native/completion.cc",
         "native/crc32c.cc",
+        "native/damage.cc",
         "native/engine.cc",
         "native/engine_binding.cc",
         "native/engine_registry.cc",

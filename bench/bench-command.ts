@@ -29,6 +29,8 @@ const specials: readonly Special[] = [
   { name: 'startup', about: 'PD and 3 stores from nothing to the first write; idle memory and CPU',
     run: async (...of) => await (await import('./startup.js')).runStartup(...of) },
   { name: 'loop', about: 'delay of the stores\' event loops under 50 MB/s of writes', run: async (...of) => await (await import('./loop.js')).runLoop(...of) },
+  { name: 'cold', about: '5 GiB, the page cache emptied: how long calls into the engine keep the event loops, also under 50 MB/s of writes',
+    run: async (...of) => await (await import('./cold.js')).runCold(...of) },
 ]
 
 const wordList = (): string => [...workloads, ...specials].map(({ name, about }) => `  ${name.padEnd(10)} ${about}`).join('\n')

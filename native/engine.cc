@@ -5,6 +5,7 @@
 #include <rocksdb/options.h>
 #include <rocksdb/slice_transform.h>
 #include <rocksdb/table.h>
+#include <rocksdb/utilities/table_properties_collectors.h>
 #include <rocksdb/write_buffer_manager.h>
 
 #include "write_batch.h"
@@ -19,6 +20,16 @@ class WithoutTimestamp : public rocksdb::SliceTransform {
   rocksdb::Slice Transform(const rocksdb::Slice& key) const override { return {key.data(), key.size() - kTimestampBytes}; }
   bool InDomain(const rocksdb::Slice& key) const override { return key.size() >= kTimestampBytes; }
 };
+
+/**
+ * Range tombstones in a memtable are sorted anew for the first read behind each write: 20 ms a read after some ten thousand.
+ * With this many the memtable is flushed.
+ */
+constexpr uint32_t kRangeTombstonesMax = 512;
+
+/** So many deletions among so many neighbours ask for a compaction: the head of a queue does not stay a field of them. */
+constexpr size_t kDeletionWindow = 32768;
+constexpr size_t kDeletionsInWindow = 16384;
 
 const char* const kFamilyNames[kFamilies] = {"default", "lock", "write", "raft"};
 
@@ -64,6 +75,7 @@ rocksdb::ColumnFamilyOptions FamilyOptions(const EngineOptions& options, size_t 
     cf.memtable_prefix_bloom_size_ratio = 0.05;
     table.whole_key_filtering = false;
   }
+  cf.table_properties_collector_factories = {rocksdb::NewCompactOnDeletionCollectorFactory(kDeletionWindow, kDeletionsInWindow)};
   cf.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   return cf;
 }
@@ -76,9 +88,18 @@ Failure Engine::Open(const EngineOptions& options, std::unique_ptr<Engine>* resu
   for (size_t i = 0; i < kFamilies; i++) families.emplace_back(kFamilyNames[i], FamilyOptions(options, i, cache));
   std::unique_ptr<Engine> engine(new Engine());
   rocksdb::DB* db = nullptr;
-  const rocksdb::Status status = rocksdb::DB::Open(DbOptions(options), options.path, families, &engine->families_, &db);
+  rocksdb::DBOptions dbOptions = DbOptions(options);
+  dbOptions.listeners = {engine->damage_};
+  rocksdb::Status status = rocksdb::DB::Open(dbOptions, options.path, families, &engine->families_, &db);
+  const bool isDamaged = status.IsCorruption();
+  if (isDamaged) {
+    // One table that cannot be opened: without the strict mode only reads of that table fail.
+    dbOptions.paranoid_checks = false;
+    status = rocksdb::DB::Open(dbOptions, options.path, families, &engine->families_, &db);
+  }
   if (!status.ok()) return Failure::Of(status);
   engine->db_.reset(db);
+  if (isDamaged) engine->damage_->LookThroughAll(db);
   *result = std::move(engine);
   return {};
 }
@@ -92,12 +113,20 @@ Engine::~Engine() {
 
 rocksdb::Status Engine::Write(const uint8_t* data, size_t size, bool mayStall) {
   rocksdb::WriteBatch batch(size + size / 8 + 64);
-  rocksdb::Status status = ParseBatch(*this, data, size, &batch);
+  uint32_t tombstones = 0;
+  rocksdb::Status status = ParseBatch(*this, data, size, &batch, &tombstones);
   if (!status.ok()) return status;
   rocksdb::WriteOptions options;
   options.disableWAL = true;
   options.no_slowdown = !mayStall;
-  return db_->Write(options, &batch);
+  status = db_->Write(options, &batch);
+  if (!status.ok() || tombstones == 0) return status;
+  if (damage_->rangeTombstones.fetch_add(tombstones, std::memory_order_relaxed) + tombstones < kRangeTombstonesMax) return status;
+  damage_->rangeTombstones.store(0, std::memory_order_relaxed);
+  rocksdb::FlushOptions flush;
+  flush.wait = false;
+  flush.allow_write_stall = true;
+  return db_->Flush(flush, families_);
 }
 
 }  // namespace karst

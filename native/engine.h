@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "completion.h"
+#include "damage.h"
 #include "errors.h"
 
 namespace karst {
@@ -54,6 +55,9 @@ class Engine {
   /** Packed batch (LAYOUT.md) to the memtables, no WAL, atomic. @param mayStall false: Incomplete instead of waiting */
   rocksdb::Status Write(const uint8_t* data, size_t size, bool mayStall);
 
+  /** Damaged files, and range tombstones in the memtables. */
+  DamageListener& damage() const { return *damage_; }
+
   /** Snapshots are process-wide numbers, so that a worker reads at one that the main thread took. */
   uint32_t TakeSnapshot(const void* owner);
   void ReleaseSnapshot(uint32_t id);
@@ -63,6 +67,7 @@ class Engine {
 
  private:
   Engine() = default;
+  const std::shared_ptr<DamageListener> damage_ = std::make_shared<DamageListener>();
   std::unique_ptr<rocksdb::DB> db_;
   std::vector<rocksdb::ColumnFamilyHandle*> families_;
   struct Held {

@@ -238,7 +238,30 @@ napi_value ReleaseSnapshot(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-/** engineStats(handle): [diskBytes, memtableBytes, pendingCompactionBytes, stalled, references, snapshots] */
+/** engineDamages(handle): [family, file, smallest key, largest key, reason, …] of files found damaged since the last call. */
+napi_value Damages(napi_env env, napi_callback_info info) {
+  Args<1> args(env, info);
+  EngineSession* session = nullptr;
+  if (Failure failure = SessionOf(env, args.Int(0), &session); !failure.ok()) return Throw(env, failure);
+  napi_value result = nullptr;
+  napi_create_array(env, &result);
+  uint32_t at = 0;
+  const auto text = [env](const std::string& value) {
+    napi_value string = nullptr;
+    napi_create_string_utf8(env, value.data(), value.size(), &string);
+    return string;
+  };
+  for (const Damage& damage : session->engine()->damage().Take()) {
+    napi_set_element(env, result, at++, text(damage.family));
+    napi_set_element(env, result, at++, text(damage.file));
+    napi_set_element(env, result, at++, Bytes(env, damage.smallest.data(), damage.smallest.size()));
+    napi_set_element(env, result, at++, Bytes(env, damage.largest.data(), damage.largest.size()));
+    napi_set_element(env, result, at++, text(damage.reason));
+  }
+  return result;
+}
+
+/** engineStats(handle): [diskBytes, memtableBytes, pendingCompactionBytes, stalled, references, snapshots, rangeTombstones] */
 napi_value Stats(napi_env env, napi_callback_info info) {
   Args<1> args(env, info);
   EngineSession* session = nullptr;
@@ -247,7 +270,7 @@ napi_value Stats(napi_env env, napi_callback_info info) {
   Engine* engine = session->engine();
   const char* const properties[] = {"rocksdb.total-sst-files-size", "rocksdb.cur-size-all-mem-tables",
                                     "rocksdb.estimate-pending-compaction-bytes"};
-  double values[6] = {};
+  double values[7] = {};
   for (size_t i = 0; i < 3; i++) {
     for (auto* family : engine->families()) {
       uint64_t value = 0;
@@ -261,9 +284,10 @@ napi_value Stats(napi_env env, napi_callback_info info) {
   values[3] = stopped != 0 || delayed != 0 ? 1 : 0;
   values[4] = static_cast<double>(EngineRegistry::Get().References(session->path()));
   values[5] = static_cast<double>(engine->snapshotCount());
+  values[6] = static_cast<double>(engine->damage().rangeTombstones.load(std::memory_order_relaxed));
   napi_value result = nullptr;
-  napi_create_array_with_length(env, 6, &result);
-  for (uint32_t i = 0; i < 6; i++) napi_set_element(env, result, i, Number(env, values[i]));
+  napi_create_array_with_length(env, 7, &result);
+  for (uint32_t i = 0; i < 7; i++) napi_set_element(env, result, i, Number(env, values[i]));
   return result;
 }
 
@@ -282,6 +306,7 @@ void InitEngine(napi_env env, napi_value exports) {
   Export<Calls>(env, exports, "engineCalls");
   Export<TakeSnapshot>(env, exports, "engineSnapshot");
   Export<ReleaseSnapshot>(env, exports, "engineRelease");
+  Export<Damages>(env, exports, "engineDamages");
   Export<Stats>(env, exports, "engineStats");
 }
 

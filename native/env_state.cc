@@ -1,12 +1,14 @@
 #include "env_state.h"
 
 #include "engine.h"
+#include "modules.h"
+#include "read_pool.h"
 #include "raft_log.h"
 
 namespace karst {
 
 EnvState::EnvState() = default;
-EnvState::~EnvState() = default;
+EnvState::~EnvState() { ReleaseCancelTokensOf(this); }
 
 EnvState* EnvState::Of(napi_env env) {
   void* data = nullptr;

@@ -4,9 +4,13 @@
 
 namespace karst {
 
+struct EnvState;
+
 void InitSystem(napi_env env, napi_value exports);
 void InitEngine(napi_env env, napi_value exports);
 void InitScan(napi_env env, napi_value exports);
+/** The environment ends. */
+void ReleaseCancelTokensOf(const EnvState* owner);
 void InitRange(napi_env env, napi_value exports);
 void InitRaftLog(napi_env env, napi_value exports);
 

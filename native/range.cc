@@ -1,4 +1,5 @@
 // About ranges: how big, where is the middle; and files: checkpoint, SST export and ingest.
+#include <rocksdb/convenience.h>
 #include <rocksdb/options.h>
 #include <rocksdb/sst_file_writer.h>
 #include <rocksdb/utilities/checkpoint.h>
@@ -34,7 +35,8 @@ struct RangeEnds {
   bool empty = true;
 };
 
-RangeEnds EndsOf(Reader& reader, const std::string& start, const std::string& end) {
+/** @param status of the iterator: one that failed looks like the end of the range */
+RangeEnds EndsOf(Reader& reader, const std::string& start, const std::string& end, rocksdb::Status* status) {
   RangeEnds ends;
   const rocksdb::Slice lower(start);
   const rocksdb::Slice upper(end);
@@ -44,9 +46,11 @@ RangeEnds EndsOf(Reader& reader, const std::string& start, const std::string& en
   if (!end.empty()) options.iterate_upper_bound = &upper;
   const std::unique_ptr<rocksdb::Iterator> it(reader.engine->db()->NewIterator(options, reader.family));
   it->SeekToFirst();
+  *status = it->status();
   if (!it->Valid()) return ends;
   ends.first = it->key().ToString();
   it->SeekToLast();
+  *status = it->status();
   if (!it->Valid()) return ends;
   ends.last = it->key().ToString();
   ends.empty = false;
@@ -54,7 +58,7 @@ RangeEnds EndsOf(Reader& reader, const std::string& start, const std::string& en
 }
 
 /** Walks the range. @returns false when it is too big for that; `middle` stays empty when there are under two keys. */
-bool ExactMiddle(Reader& reader, const RangeEnds& ends, std::string* middle) {
+bool ExactMiddle(Reader& reader, const RangeEnds& ends, std::string* middle, rocksdb::Status* status) {
   rocksdb::ReadOptions options = reader.options;
   options.total_order_seek = true;
   const std::unique_ptr<rocksdb::Iterator> it(reader.engine->db()->NewIterator(options, reader.family));
@@ -65,6 +69,8 @@ bool ExactMiddle(Reader& reader, const RangeEnds& ends, std::string* middle) {
     rows.emplace_back(it->key().ToString(), bytes);
     if (bytes > kExactBytesMax || rows.size() > kExactRowsMax) return false;
   }
+  *status = it->status();
+  if (!status->ok()) return true;
   for (size_t i = 1; i < rows.size(); i++) {
     if (rows[i - 1].second * 2 < bytes && i + 1 < rows.size()) continue;
     *middle = rows[i].first;
@@ -92,7 +98,7 @@ std::string Halfway(const std::string& low, const std::string& high) {
 }
 
 /** Bisects the key space; each probe is moved to a real key and weighed by RocksDB's estimate. */
-std::string BisectedMiddle(Reader& reader, const RangeEnds& ends) {
+std::string BisectedMiddle(Reader& reader, const RangeEnds& ends, rocksdb::Status* status) {
   rocksdb::ReadOptions options = reader.options;
   options.total_order_seek = true;
   const std::unique_ptr<rocksdb::Iterator> it(reader.engine->db()->NewIterator(options, reader.family));
@@ -104,6 +110,7 @@ std::string BisectedMiddle(Reader& reader, const RangeEnds& ends) {
   for (int step = 0; step < kBisectSteps && low < high; step++) {
     const std::string probe = Halfway(low, high);
     it->Seek(probe);
+    *status = it->status();
     if (!it->Valid()) break;
     const std::string key = it->key().ToString();
     const uint64_t left = ApproximateBytes(reader, ends.first, key);
@@ -136,11 +143,9 @@ napi_value Approximate(napi_env env, napi_callback_info info) {
   std::string start;
   std::string end;
   if (Failure failure = RangeOf(env, args, &reader, &start, &end); !failure.ok()) return Throw(env, failure);
-  if (end.empty()) {
-    const RangeEnds ends = EndsOf(reader, start, end);
-    if (ends.empty) return Number(env, 0);
-    end = ends.last + '\0';
-  }
+  const OnLoop timer(reader.session);
+  // Behind every key that anybody writes: to find the last one would read the disk.
+  if (end.empty()) end.assign(64, '\xff');
   return Number(env, static_cast<double>(ApproximateBytes(reader, start, end)));
 }
 
@@ -151,11 +156,15 @@ napi_value Middle(napi_env env, napi_callback_info info) {
   std::string start;
   std::string end;
   if (Failure failure = RangeOf(env, args, &reader, &start, &end); !failure.ok()) return Throw(env, failure);
+  const OnLoop timer(reader.session);
   if (!end.empty() && end <= start) return nullptr;
-  const RangeEnds ends = EndsOf(reader, start, end);
+  rocksdb::Status status;
+  const RangeEnds ends = EndsOf(reader, start, end, &status);
+  if (!status.ok()) return Throw(env, Failure::Of(status));
   if (ends.empty) return nullptr;
   std::string middle;
-  if (!ExactMiddle(reader, ends, &middle)) middle = BisectedMiddle(reader, ends);
+  if (!ExactMiddle(reader, ends, &middle, &status)) middle = BisectedMiddle(reader, ends, &status);
+  if (!status.ok()) return Throw(env, Failure::Of(status));
   return middle.empty() ? nullptr : Bytes(env, middle.data(), middle.size());
 }
 
@@ -196,6 +205,20 @@ napi_value SstExport(napi_env env, napi_callback_info info) {
   return Number(env, rows);
 }
 
+/** dropFiles(handle, cf, start, end): files that lie in [start, end] as a whole go, damaged ones too. Writes the manifest. */
+napi_value DropFiles(napi_env env, napi_callback_info info) {
+  const Args<4> args(env, info);
+  Reader reader;
+  std::string start;
+  std::string end;
+  if (Failure failure = RangeOf(env, args, &reader, &start, &end); !failure.ok()) return Throw(env, failure);
+  const rocksdb::Slice low(start);
+  const rocksdb::Slice high(end);
+  const rocksdb::Status status = rocksdb::DeleteFilesInRange(reader.engine->db(), reader.family, &low, &high);
+  if (!status.ok()) return Throw(env, Failure::Of(status));
+  return nullptr;
+}
+
 /** sstIngest(handle, cf, file): moves the file in; durable at once, newer than everything there. Disk. */
 napi_value SstIngest(napi_env env, napi_callback_info info) {
   const Args<3> args(env, info);
@@ -215,6 +238,7 @@ void InitRange(napi_env env, napi_value exports) {
   Export<Middle>(env, exports, "middleKey");
   Export<MakeCheckpoint>(env, exports, "checkpoint");
   Export<SstExport>(env, exports, "sstExport");
+  Export<DropFiles>(env, exports, "dropFiles");
   Export<SstIngest>(env, exports, "sstIngest");
 }
 

@@ -18,7 +18,8 @@ constexpr size_t kCancelTokens = 1024;
 
 /** Process-wide, so that the main thread can stop a worker's scan. Token = index + 1. */
 std::atomic<bool> cancelled[kCancelTokens];
-std::atomic<bool> tokenTaken[kCancelTokens];
+/** The environment that took it; nullptr: free. */
+std::atomic<const void*> tokenOwner[kCancelTokens];
 
 const std::atomic<bool>* FlagOf(int32_t token) {
   return token >= 1 && token <= static_cast<int32_t>(kCancelTokens) ? &cancelled[token - 1] : nullptr;
@@ -119,11 +120,13 @@ napi_value CursorClose(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-/** cancelToken(): a number to hand to scans of any thread; 0 when all are taken. */
+/** cancelToken(): a number to hand to scans of any thread; 0 when all are taken. It is free again when its taker ends. */
 napi_value TakeCancelToken(napi_env env, napi_callback_info) {
+  const EnvState* owner = EnvState::Of(env);
+  if (owner == nullptr) return Int(env, 0);
   for (size_t i = 0; i < kCancelTokens; i++) {
-    bool expected = false;
-    if (!tokenTaken[i].compare_exchange_strong(expected, true)) continue;
+    const void* nobody = nullptr;
+    if (!tokenOwner[i].compare_exchange_strong(nobody, owner)) continue;
     cancelled[i].store(false);
     return Int(env, static_cast<int32_t>(i) + 1);
   }
@@ -140,11 +143,18 @@ napi_value Cancel(napi_env env, napi_callback_info info) {
 /** cancelRelease(token): the number may be given to somebody else. */
 napi_value ReleaseCancelToken(napi_env env, napi_callback_info info) {
   const int32_t token = Args<1>(env, info).Int(0);
-  if (token >= 1 && token <= static_cast<int32_t>(kCancelTokens)) tokenTaken[token - 1].store(false);
+  if (token >= 1 && token <= static_cast<int32_t>(kCancelTokens)) tokenOwner[token - 1].store(nullptr);
   return nullptr;
 }
 
 }  // namespace
+
+void ReleaseCancelTokensOf(const EnvState* owner) {
+  for (auto& token : tokenOwner) {
+    const void* expected = owner;
+    token.compare_exchange_strong(expected, nullptr);
+  }
+}
 
 void InitScan(napi_env env, napi_value exports) {
   Export<Scan>(env, exports, "scan");

@@ -101,13 +101,26 @@ export interface EngineStats {
   readonly stalled: boolean
   /** Reads that wait for another thread, or for their turn to be told. */
   readonly readsWaiting: number
+  /** Range tombstones in memtables that are written to; bounded, because each read sorts them. */
+  readonly rangeTombstones: number
   /** How long calls into the engine kept the event loop; undefined where calls take no time (memory). */
   readonly calls: EngineCalls | undefined
 }
 
-/** Durations of calls on the event loop since the engine was opened. `counts[i]`: calls under 2^i µs, cumulative not. */
+export interface EngineDamage {
+  readonly cf: Cf
+  readonly file: string
+  /** First and last key that may be in it. */
+  readonly smallest: Uint8Array
+  readonly largest: Uint8Array
+  readonly reason: string
+}
+
+/** Durations of calls on the event loop since the engine was opened. `counts[i]`: calls of [2^(i-1), 2^i) µs. */
 export interface EngineCalls {
   readonly counts: readonly number[]
+  /** Reads that left the loop. */
+  readonly reads: number
   readonly sumMs: number
   readonly maxMs: number
 }
@@ -133,6 +146,10 @@ export interface Engine extends EngineReader {
   /** Some key that splits the range's data in about two halves; undefined when it has too little data. */
   middleKey(cf: Cf, start: Uint8Array, end: Uint8Array): Uint8Array | undefined
   stats(): EngineStats
+  /** Files that were found damaged since the last call: whoever has rows in them reads `corruption`, all others do not. */
+  damages(): readonly EngineDamage[]
+  /** Forgets whole files of [start, end], damaged ones too: when nobody has rows there any more. */
+  dropFiles(cf: Cf, start: Uint8Array, end: Uint8Array): void
   /** Drains submits, flushes, closes. Idempotent. */
   close(): Promise<void>
 }

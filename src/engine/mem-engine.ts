@@ -3,7 +3,7 @@ import { StorageError } from '../common/errors.js'
 import { err, ok } from '../common/result.js'
 import { BatchOp, wholeValue } from './api.js'
 import type {
-  Cf, Engine, EngineSnapshot, EngineStats, Hot, PendingRead, ReadDone, ScanOptions, ScanPage, ValuesPage,
+  Cf, Engine, EngineDamage, EngineSnapshot, EngineStats, Hot, PendingRead, ReadDone, ScanOptions, ScanPage, ValuesPage,
 } from './api.js'
 import { isBatch, readBatch } from './batch-writer.js'
 import { CowTree } from './cow-tree.js'
@@ -194,8 +194,11 @@ export class MemEngine implements Engine {
     for (const tree of this.#trees) bytes += tree.bytes
     return { diskBytes, memtableBytes: Math.max(0, bytes - diskBytes),
       pendingCompactionBytes: 0, stalled: false,
-      readsWaiting: this.#reads.size, calls: undefined }
+      readsWaiting: this.#reads.size, rangeTombstones: 0, calls: undefined }
   }
+
+  damages(): readonly EngineDamage[] { return [] }
+  dropFiles(): void {}
 
   close(): Promise<void> {
     if (!this.#closed) {

@@ -28,6 +28,8 @@ export interface Addon {
   engineCalls(engine: number): number[]
   engineSnapshot(engine: number): number
   engineRelease(engine: number, snapshot: number): void
+  engineDamages(engine: number): (string | Uint8Array)[]
+  dropFiles(engine: number, cf: number, start: Uint8Array, end: Uint8Array): void
   engineStats(engine: number): number[]
   scan(engine: number, snapshot: number, cf: number, flags: number, startBytes: number, endBytes: number,
     rowsMax: number, bytesMax: number, tailBytes: number, tier: number, cancelToken: number): number

@@ -1,8 +1,8 @@
 import { assert } from '../common/assert.js'
 import { StorageError } from '../common/errors.js'
-import { wholeValue } from './api.js'
+import { cfNames, wholeValue } from './api.js'
 import type {
-  Cf, Engine, EngineCalls, EngineSnapshot, EngineStats, Hot, PendingRead, ReadDone, ScanOptions, ScanPage, ValuesPage,
+  Cf, Engine, EngineCalls, EngineDamage, EngineSnapshot, EngineStats, Hot, PendingRead, ReadDone, ScanOptions, ScanPage, ValuesPage,
 } from './api.js'
 import { addon, storageError } from './native.js'
 import { RocksReads } from './rocks-reads.js'
@@ -18,6 +18,8 @@ export interface RocksEngineOptions {
 }
 
 const now = 0
+
+type DamageFields = [family: string, file: string, smallest: Uint8Array, largest: Uint8Array, reason: string]
 
 interface Waiting {
   /** Done when the addon's count has reached it; 0 = done already. */
@@ -147,11 +149,28 @@ export class RocksEngine implements Engine {
 
   stats(): EngineStats {
     try {
-      const [diskBytes, memtableBytes, pendingCompactionBytes, stalled] = addon.engineStats(this.#handle)
+      const [diskBytes, memtableBytes, pendingCompactionBytes, stalled, , , rangeTombstones] = addon.engineStats(this.#handle)
       return {
         diskBytes: diskBytes!, memtableBytes: memtableBytes!, pendingCompactionBytes: pendingCompactionBytes!,
-        stalled: stalled !== 0, readsWaiting: this.reads.waiting, calls: callsOf(addon.engineCalls(this.#handle)),
+        stalled: stalled !== 0, readsWaiting: this.reads.waiting, rangeTombstones: rangeTombstones!,
+        calls: callsOf(addon.engineCalls(this.#handle), this.reads.left),
       }
+    } catch (error) {
+      throw storageError(error)
+    }
+  }
+
+  damages(): readonly EngineDamage[] {
+    const fields = addon.engineDamages(this.#handle)
+    return Array.from({ length: fields.length / 5 }, (_, i) => {
+      const [family, file, smallest, largest, reason] = fields.slice(5 * i, 5 * i + 5) as DamageFields
+      return { cf: cfNames.findIndex(name => name === family) as Cf, file, smallest, largest, reason }
+    })
+  }
+
+  dropFiles(cf: Cf, start: Uint8Array, end: Uint8Array): void {
+    try {
+      addon.dropFiles(this.#handle, cf, start, end)
     } catch (error) {
       throw storageError(error)
     }
@@ -270,8 +289,8 @@ export class RocksSnapshot implements EngineSnapshot {
   }
 }
 
-function callsOf([sumNs, maxNs, ...counts]: readonly number[]): EngineCalls {
-  return { counts, sumMs: sumNs! / 1e6, maxMs: maxNs! / 1e6 }
+function callsOf([sumNs, maxNs, ...counts]: readonly number[], reads: number): EngineCalls {
+  return { counts, reads, sumMs: sumNs! / 1e6, maxMs: maxNs! / 1e6 }
 }
 
 export const takeCancelToken = (): number => addon.cancelToken()

@@ -36,6 +36,9 @@ export class RocksReads {
 
   constructor(handle: number) { this.#handle = handle }
 
+  /** Reads that have left this thread so far. */
+  left = 0
+
   /** Reads that no answer was told of yet. */
   get waiting(): number { return this.#pending.size }
 
@@ -137,6 +140,7 @@ export class RocksReads {
       throw storageError(error)
     }
     if (id === 0) return undefined
+    this.left++
     this.#pending.set(id, settle)
     return {
       cancel: () => { if (this.#pending.get(id) === settle && this.#pending.delete(id)) addon.engineReadCancel(this.#handle, id) },

@@ -24,6 +24,9 @@ interface Pending {
   readonly ops: readonly LogOp[]
 }
 
+/** Of the reads of a service so many are in no cache, and take about as long as a flush. */
+const coldReadChance = 0.2
+
 export const calmDisk: DiskQuality = { syncMeanMs: 0.6, flushMeanMs: 4, inlineBytesMax: 16 << 10 }
 
 /** Told of everything a log is asked to keep, in order. `log` shows it already. */
@@ -110,6 +113,8 @@ export class SimDisk {
       defer: (run: () => void) => { env.post(0.02 + this.#random.float() * 0.2, run) },
       deferFlush: (run: () => void) => { env.post(this.#random.exponential(this.quality.flushMeanMs), run) },
       inlineBytesMax: this.quality.inlineBytesMax,
+      isCold: () => this.#random.chance(coldReadChance),
+      deferRead: (run: () => void) => { env.post(0.05 + this.#random.exponential(this.quality.flushMeanMs), run) },
     }
     if (this.#engine === undefined) this.#engine = new MemEngine(options)
     else this.#engine.reopen(options)

@@ -38,7 +38,8 @@ export class Operations {
   }
 
   /** Who was not heard for two election timeouts does not answer. */
-  get #silentMsMax(): number { return 2 * this.#shared.config.electionTicksMin * this.#shared.config.tickMs }
+  /** A replica that was not heard for longer does not count. */
+  get silentMsMax(): number { return 2 * this.#shared.config.electionTicksMin * this.#shared.config.tickMs }
 
   // --- split --------------------------------------------------------------------------------------------------------
 
@@ -105,7 +106,7 @@ export class Operations {
     const target = peerOnStore(peer.region, to)
     if (target?.role !== 'voter') return done(invalid(`region ${context.regionId} has no voter on store ${to}`))
     if (target.peerId === peer.peerId) return done(undefined)
-    const mistake = transferMistake(peer, target.peerId, this.#shared.env.clock.monotonicMs(), this.#silentMsMax)
+    const mistake = transferMistake(peer, target.peerId, this.#shared.env.clock.monotonicMs(), this.silentMsMax)
     if (mistake !== undefined) return done({ kind: 'ServerIsBusy', reason: mistake, backoffMs: 1_000 })
     if (!this.handOver(peer, target)) return done({ kind: 'ServerIsBusy', reason: 'the target lags too far behind', backoffMs: 100 })
     const askedIn = peer.node.term
@@ -193,7 +194,7 @@ export class Operations {
     const peer = this.#shared.peers.get(operator.regionId)
     const { region } = peer ?? {}
     if (peer === undefined || region === undefined || !peer.isLeader || !sameEpoch(region.epoch, operator.epoch)) return
-    const mistake = operatorMistake(peer, operator, this.#shared.env.clock.monotonicMs(), this.#silentMsMax)
+    const mistake = operatorMistake(peer, operator, this.#shared.env.clock.monotonicMs(), this.silentMsMax)
     const fields = { region: operator.regionId, kind: operator.kind, reason: mistake }
     this.#shared.env.log(mistake === undefined ? 'info' : 'warn', mistake === undefined ? 'operator' : 'operator.refused', fields)
     if (mistake !== undefined) return

@@ -1,8 +1,9 @@
+import { StorageError } from '../common/errors.js'
 import type { ServerError } from '../common/errors.js'
 import type { LogIndex, PeerId, StoreId } from '../common/ids.js'
 import type { Region } from '../common/region.js'
 import { Cf } from '../engine/api.js'
-import type { EngineSnapshot } from '../engine/api.js'
+import type { EngineSnapshot, Hot, ScanPage } from '../engine/api.js'
 import { BatchWriter } from '../engine/batch-writer.js'
 import type { Message, NodeId, RaftSnapshot } from '../raft/types.js'
 import type { CallResult, RpcChannel } from '../transport/api.js'
@@ -242,12 +243,13 @@ class SendJob {
       this.#shared.env.setTimer(waitMs, again)
       return
     }
-    this.#sendChunk()
-    this.#shared.env.defer(again)
+    this.#read(page => {
+      this.#sendChunk(this.#packed(page))
+      this.#shared.env.defer(again)
+    })
   }
 
-  #sendChunk(): void {
-    const rows = this.#read()
+  #sendChunk(rows: Uint8Array): void {
     if (rows.length === 0) return
     const { snapshotId, channel } = this.#parts
     const crc = crc32c(rows)
@@ -263,16 +265,38 @@ class SendJob {
     })
   }
 
-  #read(): Uint8Array {
+  /** The next rows of the view, wherever they are; what cannot be read ends the transfer and not the store. */
+  #read(take: (page: ScanPage) => void): void {
     const { view, region } = this.#parts
-    const cf = sentCfs[this.#cf]!
-    const page = view.scan({
-      cf, start: this.#start, end: region.endKey, rowsMax: 1 << 16, bytesMax: this.#shared.config.snapshotChunkBytes,
+    const options = {
+      cf: sentCfs[this.#cf]!, start: this.#start, end: region.endKey, rowsMax: 1 << 12,
+      bytesMax: this.#shared.config.snapshotChunkBytes,
+    }
+    let page: Hot<ScanPage>
+    try {
+      page = view.tryScan(options)
+    } catch (error) {
+      if (!(error instanceof StorageError)) throw error
+      return this.abort(error.message)
+    }
+    if (page !== 'cold') return take(page)
+    const pending = view.scanLater(options, result => {
+      this.#guarded(() => {
+        if (result.ok) take(result.value)
+        else this.abort(result.error.message)
+      })
     })
+    if (pending === undefined) this.abort('too many reads wait for the disk')
+  }
+
+  #packed(page: ScanPage): Uint8Array {
+    const { region } = this.#parts
+    const cf = sentCfs[this.#cf]!
     const writer = new BatchWriter()
     for (const { key, value } of page.rows) writer.put(cf, key, value)
     const last = page.rows[page.rows.length - 1]
-    if (page.more && last !== undefined) this.#start = new Uint8Array([...last.key, 0])
+    if (page.resume !== undefined) this.#start = page.resume
+    else if (page.more && last !== undefined) this.#start = new Uint8Array([...last.key, 0])
     else {
       this.#cf++
       this.#start = region.startKey

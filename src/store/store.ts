@@ -6,6 +6,7 @@ import { peerOnStore } from '../common/region.js'
 import { err, ok } from '../common/result.js'
 import type { Result } from '../common/result.js'
 import { LogStateKind } from '../engine/api.js'
+import type { EngineCalls } from '../engine/api.js'
 import { BatchWriter } from '../engine/batch-writer.js'
 import { MessageType } from '../raft/types.js'
 import type { PeerInfo, RaftEnvelope, RequestContext, StoreStats } from '../wire/messages.js'
@@ -19,6 +20,7 @@ import { Operations } from './operations.js'
 import { Peer } from './peer.js'
 import type { PeerContext } from './peer.js'
 import type { WriteDone } from './proposals.js'
+import { Quarantine } from './quarantine.js'
 import { birthHardState, Recovery } from './recovery.js'
 import { leaderFor } from './requests.js'
 import { StoreShared } from './shared.js'
@@ -37,6 +39,7 @@ class Store implements StoreApi {
   readonly #turn: Turn
   readonly #lifecycle: Lifecycle
   readonly #operations: Operations
+  readonly #quarantine: Quarantine
   readonly #sender: SnapshotSender
   readonly #receiver: SnapshotReceiver
   readonly #installer: SnapshotInstaller
@@ -69,6 +72,11 @@ class Store implements StoreApi {
     this.#disk = new DiskWatch(deps.storeId, deps.config.reserveDiskBytes)
     this.#operations = new Operations(shared, this.#turn, (peer, to) => this.#sender.bytesSentTo(peer, to.peerId))
     this.#lifecycle = new Lifecycle(shared, this.#context, this.#turn, peer => { this.#operations.changed(peer) })
+    this.#quarantine = new Quarantine(shared, {
+      handOver: peer => { this.#operations.handOverToAny(peer) },
+      destroy: (peer, reason) => { this.#lifecycle.destroy(peer, reason) },
+      silentMsMax: this.#operations.silentMsMax,
+    })
     this.#sender = new SnapshotSender(shared, peer => { this.#turn.markDirty(peer) })
     this.#receiver = new SnapshotReceiver(shared, bytes => this.#disk.snapshotRefusal(bytes), envelope => { this.#onSnapshot(envelope) })
     this.#installer = new SnapshotInstaller(shared, this.#receiver, {
@@ -153,6 +161,7 @@ class Store implements StoreApi {
     const { env, peers, deps, config } = this.#shared
     const now = env.clock.monotonicMs()
     if (this.#disk.look(deps.diskSpace?.()) || this.#disk.isUrgent) deps.pd.storeHeartbeat(this.stats())
+    this.#quarantine.patrol(now)
     this.#sender.patrol(now)
     this.#receiver.patrol(now)
     for (const peer of peers.values()) {
@@ -284,11 +293,7 @@ class Store implements StoreApi {
     return { reader: this.#shared.engine, region, nowMs: this.#shared.env.clock.wallMs(), failed: this.#readFailed }
   }
 
-  /** The engine could not read rows of a region. */
-  readonly #readFailed = (regionId: RegionId, error: StorageError): ServerError => {
-    this.#shared.env.log('error', 'store.read-failed', { region: regionId, code: error.code, reason: error.message })
-    return { kind: 'ServerIsBusy', reason: `rows of the region cannot be read: ${error.code}`, backoffMs: 500 }
-  }
+  readonly #readFailed = (regionId: RegionId, error: StorageError): ServerError => this.#quarantine.readFailed(regionId, error)
 
   splitRegion(context: RequestContext, keys: readonly Uint8Array[], done: (result: Result<readonly Region[], ServerError>) => void): void {
     this.#shared.guarded(() => { this.#operations.split(context, keys, done) })
@@ -402,10 +407,23 @@ class Store implements StoreApi {
       store_writes_pending: this.#proposalsPending, raft_log_disk_bytes: space.diskBytes,
       raft_log_live_bytes: space.liveBytes, raft_log_pinned_bytes: space.pinnedBytes, engine_disk_bytes: stats.diskBytes,
       engine_memtable_bytes: stats.memtableBytes, engine_pending_compaction_bytes: stats.pendingCompactionBytes,
-      engine_stalled: stats.stalled ? 1 : 0, store_disk_available_bytes: this.#disk.space.availableBytes,
+      engine_stalled: stats.stalled ? 1 : 0, engine_reads_waiting: stats.readsWaiting,
+      engine_range_tombstones: stats.rangeTombstones, ...this.#quarantine.metrics(), ...callMetrics(stats.calls),
+      store_disk_available_bytes: this.#disk.space.availableBytes,
       store_disk_full: this.#disk.isFull ? 1 : 0, raft_appends_refused_disk_full_total: counters.appendsRefused,
       snapshots_refused_disk_full_total: counters.snapshotsRefused, snapshots_sending: this.#sender.count,
       snapshots_receiving: this.#receiver.count,
     }
+  }
+}
+
+/** How long calls into the engine kept the loop. */
+function callMetrics(calls: EngineCalls | undefined): Readonly<Record<string, number>> {
+  if (calls === undefined) return {}
+  const over = (us: number): number => calls.counts.reduce((sum, count, log2us) => 2 ** log2us > us ? sum + count : sum, 0)
+  return {
+    engine_loop_calls_total: over(0), engine_loop_calls_over_1ms_total: over(1024), engine_loop_calls_over_4ms_total: over(4096),
+    engine_loop_calls_over_33ms_total: over(32_768), engine_loop_calls_seconds_total: calls.sumMs / 1000,
+    engine_loop_call_max_seconds: calls.maxMs / 1000, store_cold_reads_total: calls.reads,
   }
 }

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { emptyBytes, fromUtf8, utf8 } from '../../src/common/bytes.js'
+import { StorageError } from '../../src/common/errors.js'
 import { peerId, regionId, storeId } from '../../src/common/ids.js'
 import type { Region } from '../../src/common/region.js'
 import { engineKeyOf, userKeyOf, wireKey } from '../../src/rawkv/codec.js'
@@ -162,4 +163,64 @@ t.test('an answer of many large values names its limit', async t => {
   }
   t.match(await call('RawBatchGet', { context, keys: [k('a'), k('b'), k('c')], prefixWelcome: false }), { error: { limit: 'responseBytesMax' } })
   t.match(await call('RawBatchGet', { context, keys: [k('a'), k('b')], prefixWelcome: false }), { ok: true })
+})
+
+t.test('what is in no cache is read elsewhere, as of the view, and costs the answer nothing', async t => {
+  const { call, put, rows, store } = setUp()
+  const context = contextOf(1)
+  for (const key of ['a', 'b', 'c']) await put(key, key.toUpperCase(), key === 'c' ? 1 : 0)
+  store.reader.isCold = true
+  store.nowMs += 2000
+  t.match(await call('RawGet', { context, key: k('a') }), { value: { value: utf8('A') } })
+  t.same(await call('RawGet', { context, key: k('c') }), { ok: true, value: { value: undefined } }, 'expired')
+  t.same(await call('RawGetTtl', { context, key: k('a') }), { ok: true, value: { ttlSeconds: 0 } })
+  t.match(await call('RawBatchGet', { context, keys: [k('b'), k('bb')], prefixWelcome: true }), { value: { values: [utf8('B'), undefined], more: false } })
+  t.equal(await rows('a', 'z', { region: 1 }), 'a=A b=B')
+  let run: () => void = () => {}
+  store.reader.later = late => { run = late }
+  const answer = call('RawGet', { context, key: k('a') })
+  store.regions = []
+  store.reader.rows.clear()
+  run()
+  t.match(await answer, { value: { value: utf8('A') } }, 'the region has gone meanwhile')
+})
+
+t.test('too many reads under way are told so; damage is told to the store and costs an answer', async t => {
+  const { call, put, rows, store } = setUp()
+  const context = contextOf(1)
+  await put('a', 'A')
+  store.reader.isCold = true
+  store.reader.isCrowded = true
+  const busy = { error: { kind: 'ServerIsBusy', reason: 'too many reads wait for the disk' } }
+  t.match(await call('RawGet', { context, key: k('a') }), busy)
+  t.match(await call('RawGetTtl', { context, key: k('a') }), busy)
+  t.match(await call('RawBatchGet', { context, keys: [k('a')], prefixWelcome: false }), busy)
+  t.equal(await rows('a', 'z', { region: 1 }), 'ServerIsBusy')
+  store.reader.isCrowded = false
+  store.reader.failure = new StorageError('corruption', 'block checksum mismatch')
+  for (const isCold of [true, false]) {
+    store.reader.isCold = isCold
+    t.match(await call('RawGet', { context, key: k('a') }), { error: { reason: /checksum/ } })
+    t.match(await call('RawGetTtl', { context, key: k('a') }), { error: { reason: /checksum/ } })
+    t.match(await call('RawBatchGet', { context, keys: [k('a')], prefixWelcome: false }), { error: { reason: /checksum/ } })
+    t.equal(await rows('a', 'z', { region: 1 }), 'ServerIsBusy')
+  }
+  t.equal(store.readFailures.length, 8)
+})
+
+t.test('an answer is a prefix where that is welcome, and a scan ends with a turn of work', async t => {
+  const { call, rows, store, put } = setUp()
+  const context = contextOf(1)
+  for (const key of ['a', 'b', 'c']) {
+    await call('RawPut', { context, key: k(key), value: new Uint8Array(2 << 20).fill(key.charCodeAt(0)), ttlSeconds: 0 })
+  }
+  const keys = Array.from({ length: 40 }, (_, i) => k('abc'[i % 3]!))
+  const answer = await call('RawBatchGet', { context, keys, prefixWelcome: true })
+  t.match(answer, { ok: true, value: { values: { length: 2 }, more: true } }, 'duplicates count each time')
+  t.match(await call('RawBatchGet', { context, keys: keys.slice(0, 2), prefixWelcome: false }), { value: { more: false } })
+  t.equal((await rows('a', 'z', { region: 1, keysOnly: true })), 'a= b= c=')
+  t.equal(store.reader.scans.at(-1)?.valueTailBytes, 9, 'values stay where they are')
+  for (let i = 0; i < 1100; i++) await put(`d${String(i).padStart(5, '0')}`, '')
+  const page = await call('RawScan', { context, start: k('d'), end: k('e'), rowsMax: 10_000, keysOnly: true, reverse: false })
+  t.match(page, { value: { rows: { length: 1024 }, more: true } })
 })
