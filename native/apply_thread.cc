@@ -10,7 +10,7 @@ namespace karst {
 namespace {
 
 /** A batch up to this size, met by an empty queue, costs less on the spot than a hop to another thread and back. */
-constexpr size_t kInlineBytesMax = 16 << 10;
+constexpr size_t kInlineBytesMax = 64 << 10;
 
 }  // namespace
 
@@ -44,18 +44,25 @@ void EngineSession::StartThreads() {
   flushThread_ = std::thread([this] { FlushLoop(); });
 }
 
-Failure EngineSession::Submit(const uint8_t* data, size_t size, uint64_t* ordinal) {
-  *ordinal = 0;
+Failure EngineSession::TryWrite(const uint8_t* data, size_t size, bool* done) {
+  *done = false;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!failure_.ok()) return failure_;
+    if (size > kInlineBytesMax || pendingApplies_ > 0) return {};
   }
-  if (size <= kInlineBytesMax && idle()) {
-    const rocksdb::Status status = engine_->Write(data, size, false);
-    if (status.ok()) return {};
-    if (!status.IsIncomplete()) return Failure::Of(status);
-    // A write stall: wait for it on the apply thread, not on the event loop.
-  }
+  const rocksdb::Status status = engine_->Write(data, size, false);
+  // A write stall: to be waited for on the apply thread, not on the event loop.
+  if (status.IsIncomplete()) return {};
+  if (!status.ok()) return Failure::Of(status);
+  *done = true;
+  return {};
+}
+
+Failure EngineSession::Submit(const uint8_t* data, size_t size, uint64_t* ordinal) {
+  *ordinal = 0;
+  bool done = false;
+  if (Failure failure = TryWrite(data, size, &done); !failure.ok() || done) return failure;
   StartThreads();
   Item item;
   item.batch.assign(data, data + size);

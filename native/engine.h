@@ -125,6 +125,8 @@ class EngineSession {
   bool closed() const { return engine_ == nullptr; }
   bool idle();
 
+  /** Applies a small batch now; `*done` stays false when something is queued before it or the engine would make us wait. */
+  Failure TryWrite(const uint8_t* data, size_t size, bool* done);
   /** @returns 0 when it was applied inside the call, else its ordinal among the queued ones (1, 2, …). */
   Failure Submit(const uint8_t* data, size_t size, uint64_t* ordinal);
   /** Everything written or submitted before is covered. @returns the ordinal of the flush (1, 2, …) */

@@ -100,6 +100,17 @@ napi_value EngineWrite(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+/** engineTryWrite(handle, bytes): 1 when it was applied inside the call, 0 when nothing was done. Never waits. */
+napi_value EngineTryWrite(napi_env env, napi_callback_info info) {
+  Args<2> args(env, info);
+  EngineSession* session = nullptr;
+  if (Failure failure = SessionOf(env, args.Int(0), &session); !failure.ok()) return Throw(env, failure);
+  const Span batch = args.Bytes(1);
+  bool done = false;
+  if (Failure failure = session->TryWrite(batch.data, batch.size, &done); !failure.ok()) return Throw(env, failure);
+  return Int(env, done ? 1 : 0);
+}
+
 /** engineSubmit(handle, bytes): 0 when applied inside the call, else the ordinal among the queued. Copies. Never waits. */
 napi_value EngineSubmit(napi_env env, napi_callback_info info) {
   Args<2> args(env, info);
@@ -297,6 +308,7 @@ void InitEngine(napi_env env, napi_value exports) {
   Export<EngineOpen>(env, exports, "engineOpen");
   Export<EngineClose>(env, exports, "engineClose");
   Export<EngineWrite>(env, exports, "engineWrite");
+  Export<EngineTryWrite>(env, exports, "engineTryWrite");
   Export<EngineSubmit>(env, exports, "engineSubmit");
   Export<EngineFlush>(env, exports, "engineFlush");
   Export<EngineGet>(env, exports, "engineGet");

@@ -133,6 +133,9 @@ export interface EngineCalls {
 export interface Engine extends EngineReader {
   /** Applies one packed batch atomically, on the calling thread. Must not be used while submits are pending. */
   write(batch: Uint8Array): void
+  /** Applies a small batch atomically inside the call, when nothing is queued before it and the engine would not make us
+   *  wait. @returns false: nothing was done; submit it. */
+  tryWrite(batch: Uint8Array): boolean
   /** Applies batches in the order of calls; small ones inline, large ones on the apply thread. `onDone` never runs
    *  inside the call; it runs in a later turn, in the order of calls. Copies the batch. */
   submit(batch: Uint8Array, onDone: () => void): void

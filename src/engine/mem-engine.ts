@@ -105,9 +105,18 @@ export class MemEngine implements Engine {
     this.#apply(batch)
   }
 
+  tryWrite(batch: Uint8Array): boolean {
+    this.#assertOpen()
+    if (this.#unapplied > 0 || batch.length > this.#inlineBytesMax) return false
+    this.#apply(batch)
+    return true
+  }
+
+  get #inlineBytesMax(): number { return this.#options.inlineBytesMax ?? 64 << 10 }
+
   submit(batch: Uint8Array, onDone: () => void): void {
     this.#assertOpen()
-    const inline = this.#unapplied === 0 && batch.length <= (this.#options.inlineBytesMax ?? 16 << 10)
+    const inline = this.#unapplied === 0 && batch.length <= this.#inlineBytesMax
     if (inline) this.#apply(batch)
     else this.#unapplied++
     this.#submits.push({ ordinal: ++this.#submitted, onDone, batch: inline ? undefined : copyBytes(batch) })

@@ -17,6 +17,7 @@ export interface Addon {
     onRead: (triples: readonly ReadTriple[]) => void): number
   engineClose(engine: number): void
   engineWrite(engine: number, batch: Uint8Array): void
+  engineTryWrite(engine: number, batch: Uint8Array): number
   engineSubmit(engine: number, batch: Uint8Array): number
   engineFlush(engine: number): number
   engineGet(engine: number, snapshot: number, cf: number, keyBytes: number, tier: number, tailBytes: number): number

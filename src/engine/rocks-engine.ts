@@ -106,6 +106,14 @@ export class RocksEngine implements Engine {
     }
   }
 
+  tryWrite(batch: Uint8Array): boolean {
+    try {
+      return addon.engineTryWrite(this.#handle, batch) !== 0
+    } catch (error) {
+      throw storageError(error)
+    }
+  }
+
   submit(batch: Uint8Array, onDone: () => void): void {
     this.#assertOpen()
     let ordinal: number

@@ -114,7 +114,8 @@ export class IdentityKeeper {
     const known = this.#readMark()
     if (known !== undefined && known.clusterId === clusterId && known.storeId === storeId) return
     const mark: IdentityFile = { format: 1, clusterId, storeId }
-    this.#engine.write(new BatchWriter().put(Cf.Raft, markKey, utf8(JSON.stringify(mark))).finish())
+    // The store may be at work already: behind what it has handed to the engine.
+    this.#engine.submit(new BatchWriter().put(Cf.Raft, markKey, utf8(JSON.stringify(mark))).finish(), () => {})
     await new Promise<void>(resolve => { this.#engine.flush(resolve) })
   }
 

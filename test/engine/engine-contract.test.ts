@@ -188,7 +188,7 @@ for (const [name, make] of [['RocksEngine', rocks], ['MemEngine', memory]] as co
 
     check('submits complete in order, in a later turn, whatever their size', async (t, { engine }) => {
       const order: number[] = []
-      const sizes = [1, 100_000, 1, 1, 50_000, 1]
+      const sizes = [1, 100_000, 1, 1, 150_000, 1]
       const done = sizes.map((size, i) => new Promise<void>(resolve => {
         engine.submit(new BatchWriter().put(Cf.Default, key('k'), new Uint8Array(size).fill(i)).finish(), () => {
           order.push(i)
@@ -216,6 +216,20 @@ for (const [name, make] of [['RocksEngine', rocks], ['MemEngine', memory]] as co
       batch.fill(0xff)
       await done
       t.equal(engine.get(Cf.Default, key('k'))![39_999], 1)
+    })
+
+    check('a small batch is written at once, unless something is queued before it', async (t, { engine }) => {
+      t.ok(engine.tryWrite(put('a=1')))
+      t.equal(all(engine), 'a=1')
+      const large = new BatchWriter().put(Cf.Default, key('k'), new Uint8Array(4_000_000)).finish()
+      t.notOk(engine.tryWrite(large), 'large ones are for the apply thread')
+      const done = submitted(engine, large)
+      t.notOk(engine.tryWrite(put('a=2')), 'it would overtake')
+      t.equal(text(engine.get(Cf.Default, key('a'))), '1')
+      await done
+      t.ok(engine.tryWrite(put('a=3')))
+      t.throws(() => engine.tryWrite(Uint8Array.of(1, 2, 3)), { code: 'invalid' })
+      t.equal(text(engine.get(Cf.Default, key('a'))), '3')
     })
 
     check('write is refused while submits are pending', async (t, { engine }) => {
