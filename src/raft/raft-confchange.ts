@@ -6,7 +6,7 @@ import { decodeConfChange, entersJoint, leavesJoint } from './confchange/conf-ch
 import type { ConfChangeV2 } from './confchange/conf-change.js'
 import { entry, noNode } from './message.js'
 import { EntryType } from './types.js'
-import type { ConfState, Entry } from './types.js'
+import type { ConfState, Entry, NodeId } from './types.js'
 import type { Raft } from './raft.js'
 import { broadcastAppend, maybeCommit, maybeSendAppend } from './raft-replication.js'
 import { describeTrackerConfig, isJoint } from './tracker/tracker.js'
@@ -75,6 +75,7 @@ export function applyConfChange(raft: Raft, change: ConfChangeV2): ConfState {
 export function switchTo(raft: Raft, membership: Membership): ConfState {
   const { tracker } = raft
   tracker.use(membership.config, membership.members)
+  raft.readOnly.retain(id => tracker.get(id as NodeId) !== undefined)
   raft.trace?.({ kind: 'configuration', configuration: describeTrackerConfig(membership.config) })
   const state = tracker.confState()
   const own = tracker.get(raft.id)

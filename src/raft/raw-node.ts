@@ -7,6 +7,7 @@ import {
   entriesBytes, entry, isLocalMessage, isLocalTarget, isResponse, message, noEntries,
 } from './message.js'
 import { asIndex, asTerm } from './numbers.js'
+import { implausibility } from './outside.js'
 import { applyConfChange, confChangeRefusal } from './raft-confchange.js'
 import type { ConfChangeRefusal } from './raft-confchange.js'
 import { Raft } from './raft.js'
@@ -153,7 +154,17 @@ export class RawNode {
     return applyConfChange(this.#raft, toConfChangeV2(change))
   }
 
-  /** Takes a message from another node, or from local storage. */
+  /**
+   * Takes a message that came from another process, which may say anything.
+   * @returns why it cannot be from a node that keeps the rules: then it was not stepped
+   */
+  receive(asked: Message): string | undefined {
+    const mistake = implausibility(this.#raft, asked)
+    if (mistake === undefined) this.step(asked)
+    return mistake
+  }
+
+  /** Takes a message from local storage, or from a node that is trusted not to break the rules. */
   step(asked: Message): StepResult {
     if (!isLocalTarget(asked.from)) {
       if (isLocalMessage(asked.type)) return 'localMessage'

@@ -33,11 +33,12 @@ export class ReadOnly implements AckedIndexes {
     return bytes
   }
 
-  /** Malformed contexts (from a foreign implementation) confirm nothing. */
+  /** Malformed contexts, and numbers that were never asked for, confirm nothing. */
   acknowledge(from: number, context: Uint8Array): void {
     if (context.length !== 8) return
     const number = new DataView(context.buffer, context.byteOffset, 8).getFloat64(0, true)
-    if (Number.isSafeInteger(number) && number > (this.#acked.get(from) ?? 0)) this.#acked.set(from, number)
+    if (!Number.isSafeInteger(number) || number > this.#confirmed + this.#waiting.length) return
+    if (number > (this.#acked.get(from) ?? 0)) this.#acked.set(from, number)
   }
 
   acknowledgeOwn(self: number): void {
@@ -53,6 +54,11 @@ export class ReadOnly implements AckedIndexes {
     const taken = this.#waiting.splice(0, confirmed - this.#confirmed)
     this.#confirmed = confirmed
     return taken
+  }
+
+  /** Whoever left the group confirms nothing more. */
+  retain(isMember: (id: number) => boolean): void {
+    for (const id of this.#acked.keys()) if (!isMember(id)) this.#acked.delete(id)
   }
 
   reset(): void {

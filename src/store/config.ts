@@ -59,6 +59,12 @@ export const storeLimits = {
   applyBatchBytesAim: 1 << 20,
   /** Vote requests kept for children that are not split off yet. */
   parkedMessagesMax: 4096,
+  /** For so long. A candidate asks again. */
+  parkedMsMax: 10_000,
+  /** Peers that are no members as far as we know, and where they wrote from; per replica. */
+  strangersMax: 16,
+  /** Replicas that a message called into being, and that have no region yet. */
+  unbornMax: 4_096,
   /** How long a request without a budget of its own waits. */
   requestTimeoutMs: 10_000,
   /** A follower keeps this many entries behind its applied index, for the day it leads. */

@@ -1,4 +1,5 @@
 import { assert } from '../common/assert.js'
+import { copyBytes, emptyBytes } from '../common/bytes.js'
 import type { RegionId } from '../common/ids.js'
 import { epochIsStale, peerOnStore } from '../common/region.js'
 import type { PeerRef, Region } from '../common/region.js'
@@ -21,6 +22,8 @@ import type { Turn } from './turn.js'
 const births: ReadonlySet<MessageType> = new Set<MessageType>([
   MessageType.Append, MessageType.Heartbeat, MessageType.Snapshot, MessageType.Vote, MessageType.PreVote,
 ])
+/** Votes kept for one child. */
+const parkedPerRegionMax = 8
 const votes: ReadonlySet<MessageType> = new Set<MessageType>([MessageType.Vote, MessageType.PreVote])
 
 /** Birth and death of peers: by a split, by a message of a leader or candidate, by removal. */
@@ -30,8 +33,10 @@ export class Lifecycle {
   readonly #turn: Turn
   readonly #onChanged: (peer: Peer) => void
   /** Votes for children whose split is not applied here yet. */
-  readonly #parked = new Map<RegionId, RaftEnvelope[]>()
+  readonly #parked = new Map<RegionId, { readonly envelope: RaftEnvelope; readonly atMs: number }[]>()
   #parkedCount = 0
+  /** Regions of peers that messages called into being; cleared now and then of those that have a region since. */
+  readonly #unborn = new Set<RegionId>()
 
   constructor(shared: StoreShared, context: PeerContext, turn: Turn, onChanged: (peer: Peer) => void) {
     this.#shared = shared
@@ -95,6 +100,8 @@ export class Lifecycle {
       if (votes.has(message.type)) this.#park(envelope)
       return undefined
     }
+    if (!this.#hasRoomForUnborn()) return undefined
+    this.#unborn.add(regionId)
     const batch = this.#shared.log.batch()
     batch.state(regionId, LogStateKind.Region, encodeLogRecord({ state: 'created', peerId: to.peerId }))
     this.#shared.log.append(batch, false, () => {})
@@ -107,18 +114,44 @@ export class Lifecycle {
 
   #park(envelope: RaftEnvelope): void {
     if (this.#parkedCount >= storeLimits.parkedMessagesMax) return
+    const { env } = this.#shared
+    const { message } = envelope
+    // Its own memory: what came lies in a received frame.
+    const kept = { ...envelope, startKey: emptyBytes, endKey: emptyBytes, message: { ...message, context: copyBytes(message.context) } }
+    const one = { envelope: kept, atMs: env.clock.monotonicMs() }
     const parked = this.#parked.get(envelope.regionId)
-    if (parked === undefined) this.#parked.set(envelope.regionId, [envelope])
-    else if (parked.length < 8) parked.push(envelope)
+    if (parked === undefined) this.#parked.set(envelope.regionId, [one])
+    else if (parked.length < parkedPerRegionMax) parked.push(one)
     else return
     this.#parkedCount++
+  }
+
+  get parkedCount(): number { return this.#parkedCount }
+
+  /** Whoever needed these votes has asked again, or has given up. */
+  patrol(nowMs: number): void {
+    for (const [id, parked] of this.#parked) {
+      const left = parked.filter(one => nowMs - one.atMs < storeLimits.parkedMsMax)
+      this.#parkedCount -= parked.length - left.length
+      if (left.length === 0) this.#parked.delete(id)
+      else if (left.length < parked.length) this.#parked.set(id, left)
+    }
+  }
+
+  #hasRoomForUnborn(): boolean {
+    if (this.#unborn.size < storeLimits.unbornMax) return true
+    for (const id of this.#unborn) {
+      const peer = this.#shared.peers.get(id)
+      if (peer === undefined || peer.state !== undefined) this.#unborn.delete(id)
+    }
+    return this.#unborn.size < storeLimits.unbornMax
   }
 
   #takeParked(id: RegionId): readonly RaftEnvelope[] {
     const parked = this.#parked.get(id) ?? []
     this.#parked.delete(id)
     this.#parkedCount -= parked.length
-    return parked
+    return parked.map(one => one.envelope)
   }
 
   // --- split --------------------------------------------------------------------------------------------------------
@@ -193,8 +226,8 @@ export class Lifecycle {
     this.#shared.env.log('info', 'region.members', {
       region: peer.regionId, change: kind, peer: subject.peerId, store: subject.storeId, confVer: region.epoch.confVer,
     })
-    if (kind === 'removeNode') peer.heardFrom.delete(subject.peerId)
-    else peer.heardFrom.set(subject.peerId, this.#shared.env.clock.monotonicMs())
+    peer.onMembers()
+    if (kind !== 'removeNode') peer.heardFrom.set(subject.peerId, this.#shared.env.clock.monotonicMs())
     if (kind === 'removeNode' && subject.peerId === peer.peerId) this.#turn.answer(() => { this.destroy(peer, 'removed') })
     this.#onChanged(peer)
   }

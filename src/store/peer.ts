@@ -276,13 +276,34 @@ export class Peer {
 
   // --- messages -----------------------------------------------------------------------------------------------------
 
-  step(envelope: RaftEnvelope): void {
+  /** @returns why the message cannot be from a peer that keeps the rules: then it had no effect */
+  step(envelope: RaftEnvelope): string | undefined {
     const now = this.#context.env.clock.monotonicMs()
     const { from, message } = envelope
-    if (this.region?.peers.some(peer => peer.peerId === from.peerId) !== true) this.strangers.set(from.peerId, from)
-    this.heardFrom.set(from.peerId, now)
+    const mistake = this.node.receive(this.#isAmnesic(message) ? { ...message, commit: logIndex(0) } : message)
+    if (mistake !== undefined) return mistake
+    if (this.region?.peers.some(peer => peer.peerId === from.peerId) === true) this.heardFrom.set(from.peerId, now)
+    else this.#meet(from)
     if (message.type === MessageType.Append || message.type === MessageType.Heartbeat) this.lastHeardMs = now
-    this.node.step(this.#isAmnesic(message) ? { ...message, commit: logIndex(0) } : message)
+    return undefined
+  }
+
+  /** Answers to a stranger go where it wrote from. Only the last few are known: whoever still asks, asks again. */
+  #meet(from: PeerRef): void {
+    this.strangers.delete(from.peerId)
+    this.strangers.set(from.peerId, from)
+    if (this.strangers.size <= storeLimits.strangersMax) return
+    for (const id of this.strangers.keys()) {
+      if (id !== this.node.lead) this.strangers.delete(id)
+      if (this.strangers.size <= storeLimits.strangersMax) return
+    }
+  }
+
+  /** The region has other members now: nothing is kept of those who are none. */
+  onMembers(): void {
+    const isMember = (id: PeerId): boolean => this.region?.peers.some(peer => peer.peerId === id) === true
+    for (const id of this.heardFrom.keys()) if (!isMember(id)) this.heardFrom.delete(id)
+    for (const id of this.strangers.keys()) if (isMember(id)) this.strangers.delete(id)
   }
 
   /**

@@ -18,6 +18,8 @@ export interface StoreCounters {
   leaseReads: number
   indexReads: number
   messagesIn: number
+  /** From outside, and impossible. */
+  messagesRefused: number
   messagesOut: number
   splits: number
   snapshotsSent: number
@@ -42,7 +44,7 @@ export class StoreShared {
   readonly table = new RegionTable()
   readonly applier: Applier
   readonly counters: StoreCounters = {
-    turns: 0, appends: 0, syncs: 0, writes: 0, leaseReads: 0, indexReads: 0, messagesIn: 0, messagesOut: 0, splits: 0,
+    turns: 0, appends: 0, syncs: 0, writes: 0, leaseReads: 0, indexReads: 0, messagesIn: 0, messagesRefused: 0, messagesOut: 0, splits: 0,
     snapshotsSent: 0, snapshotsReceived: 0, snapshotsFailed: 0, elections: 0, appendsRefused: 0, snapshotsRefused: 0,
   }
   isStopped = false

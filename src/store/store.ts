@@ -83,6 +83,7 @@ class Store implements StoreApi {
       finish: (peer, responses) => { this.#turn.finish(peer, responses) },
       onInstalled: peer => {
         shared.table.set(peer.region!, shared.plants.has('P17'))
+        peer.onMembers()
         peer.pending.giveUp('a snapshot took the place of the log', this.#turn.answers)
       },
     })
@@ -164,6 +165,7 @@ class Store implements StoreApi {
     this.#quarantine.patrol(now)
     this.#sender.patrol(now)
     this.#receiver.patrol(now)
+    this.#lifecycle.patrol(now)
     for (const peer of peers.values()) {
       peer.pending.giveUp('not applied in time', this.#turn.answers, now - storeLimits.requestTimeoutMs)
       this.#turn.refuseReads(peer, now - storeLimits.requestTimeoutMs)
@@ -318,9 +320,20 @@ class Store implements StoreApi {
       }
       const peer = this.#lifecycle.receiver(envelope)
       if (peer === undefined) return
-      peer.step(envelope)
+      this.#step(peer, envelope)
       if (peer.hasWork) this.#turn.markDirty(peer)
     })
+  }
+
+  /** A message that no peer could have sent is dropped: believed, it would end the process, now or at the next start. */
+  #step(peer: Peer, envelope: RaftEnvelope): void {
+    const mistake = peer.step(envelope)
+    if (mistake === undefined) return
+    const { counters, env } = this.#shared
+    const { from, message } = envelope
+    if (counters.messagesRefused++ % 1_000 > 0) return
+    const { type, term } = message
+    env.log('warn', 'raft.refused', { region: peer.regionId, from: from.peerId, store: from.storeId, type, term, mistake })
   }
 
   #onSnapshot(envelope: RaftEnvelope): void {
@@ -335,7 +348,7 @@ class Store implements StoreApi {
       this.#receiver.discard(data.snapshotId)
       return
     }
-    peer.step(envelope)
+    this.#step(peer, envelope)
     if (peer.node.pendingSnapshotIndex !== snapshot.meta.index) this.#receiver.discard(data.snapshotId)
     // The range is taken from now on: raft cannot take its word back.
     else if (peer.region === undefined) table.set(data.region, plants.has('P17'))
@@ -400,6 +413,7 @@ class Store implements StoreApi {
       store_turns_total: counters.turns, raft_log_appends_total: counters.appends, raft_log_syncs_total: counters.syncs,
       store_writes_total: counters.writes, store_lease_reads_total: counters.leaseReads,
       store_index_reads_total: counters.indexReads, raft_messages_received_total: counters.messagesIn,
+      raft_messages_refused_total: counters.messagesRefused, store_parked_votes: this.#lifecycle.parkedCount,
       raft_messages_sent_total: counters.messagesOut, region_splits_total: counters.splits,
       raft_elections_total: counters.elections, snapshots_sent_total: counters.snapshotsSent,
       snapshots_received_total: counters.snapshotsReceived, snapshots_failed_total: counters.snapshotsFailed,
