@@ -53,6 +53,8 @@ Failure RaftLog::Recover(const std::vector<uint32_t>& segments) {
   // What a killed process wrote and never synced may be in the page cache alone, and after a sync that failed even in
   // pages that are taken for clean, which no other sync would write. So it is written again before anybody acts on it.
   if (Failure failure = writer_.Rewrite(scan.tailFrom, scan.tail); !failure.ok()) return failure;
+  // Reading ahead made large folios of the segment that goes on; see WriteZeros.
+  writer_.ForgetCached(scan.end.segment);
   if (!isKeyed) {
     // A log of format 1 goes on in a segment of its own. A leftover file of that number has nothing to say.
     const uint32_t firstKeyed = scan.end.segment + (scan.sequence > 0 ? 1 : 0);

@@ -17,9 +17,21 @@ constexpr uint64_t kStepBytesMin = 64 << 10;
 constexpr uint64_t kStepBytesMax = 4 << 20;
 constexpr int kExitCode = 70;
 
-const std::vector<uint8_t>& Zeros() {
-  static const std::vector<uint8_t> zeros(1 << 20, 0);
-  return zeros;
+constexpr uint64_t kSpareStepBytes = 1 << 20;
+constexpr uint64_t kPageBytes = 4096;
+
+/**
+ * A page at a time: what is written in one go may become one large folio of the page cache, and each small group that is
+ * synced into it later would make all of it dirty.
+ */
+bool WriteZeros(int fd, uint64_t from, uint64_t to) {
+  static const uint8_t zeros[kPageBytes] = {};
+  while (from < to) {
+    const uint64_t count = std::min(kPageBytes - from % kPageBytes, to - from);
+    if (!WriteFully(fd, zeros, count, from)) return false;
+    from += count;
+  }
+  return true;
 }
 
 /**
@@ -89,6 +101,11 @@ Failure LogWriter::Rewrite(Position from, const std::vector<uint8_t>& bytes) {
   const int fd = found->second->fd;
   if (WriteFully(fd, bytes.data(), bytes.size(), from.offset) && fdatasync(fd) == 0) return {};
   return Failure::OfErrno(errno, "write and sync " + options_.dir + "/" + SegmentName(from.segment));
+}
+
+void LogWriter::ForgetCached(uint32_t segment) {
+  const auto found = files_.find(segment);
+  if (found != files_.end()) posix_fadvise(found->second->fd, 0, 0, POSIX_FADV_DONTNEED);
 }
 
 void LogWriter::AdoptSpare(uint64_t number, uint64_t bytes) {
@@ -269,12 +286,7 @@ void LogWriter::EnsureZeroed(uint64_t end) {
 }
 
 void LogWriter::Extend(uint64_t to) {
-  uint64_t at = file_->bytes;
-  while (at < to) {
-    const uint64_t count = std::min<uint64_t>(Zeros().size(), to - at);
-    if (!WriteFully(file_->fd, Zeros().data(), count, at)) Die("pwrite zeros " + options_.dir, errno);
-    at += count;
-  }
+  if (!WriteZeros(file_->fd, file_->bytes, to)) Die("pwrite zeros " + options_.dir, errno);
   const std::lock_guard<std::mutex> lock(mutex_);
   stats_.zeroBytes += to - file_->bytes;
   file_->bytes = to;
@@ -289,7 +301,7 @@ void LogWriter::PaceSpare(uint64_t written) {
 }
 
 /** Under mutex_: bytes of the next step of the spare that is being made. */
-uint64_t LogWriter::SpareStep() const { return std::min<uint64_t>(Zeros().size(), options_.segmentBytes - madeBytes_); }
+uint64_t LogWriter::SpareStep() const { return std::min(kSpareStepBytes, options_.segmentBytes - madeBytes_); }
 
 void LogWriter::PrepareLoop() {
   std::unique_lock<std::mutex> lock(mutex_);
@@ -318,7 +330,7 @@ bool LogWriter::ExtendSpare(std::unique_lock<std::mutex>& lock) {
   const std::string path = options_.dir + "/" + making_;
   lock.unlock();
   const int fd = open(path.c_str(), O_RDWR | O_CREAT | (from == 0 ? O_TRUNC : 0) | O_CLOEXEC, 0644);
-  const bool isWritten = fd >= 0 && WriteFully(fd, Zeros().data(), count, from) && fdatasync(fd) == 0;
+  const bool isWritten = fd >= 0 && WriteZeros(fd, from, from + count) && fdatasync(fd) == 0;
   const int error = errno;
   if (fd >= 0) close(fd);
   if (!isWritten) {

@@ -63,6 +63,8 @@ class LogWriter {
   void Adopt(uint32_t segment, std::shared_ptr<SegmentFile> file);
   /** Writes what was read once more, and syncs it. */
   Failure Rewrite(Position from, const std::vector<uint8_t>& bytes);
+  /** Lets the kernel drop what it has read of a segment. */
+  void ForgetCached(uint32_t segment);
   /** @param number of spare-N.tmp */
   void AdoptSpare(uint64_t number, uint64_t bytes);
   /** @param end where the next group goes; everything before it is durable */
