@@ -18,6 +18,8 @@ export class RaftLog {
   readonly #applyingBytesMax: number
   #applyingBytes = 0
   #applyingPaused = false
+  /** Whoever applies has enough to do: nothing more is handed out for a while. */
+  isApplyHeld = false
 
   constructor(storage: RaftStorage, applyingBytesMax: number) {
     this.storage = storage
@@ -120,7 +122,7 @@ export class RaftLog {
   }
 
   hasNextCommitted(allowUnstable: boolean): boolean {
-    if (this.#applyingPaused || this.hasPendingSnapshot) return false
+    if (this.#applyingPaused || this.isApplyHeld || this.hasPendingSnapshot) return false
     return this.applying < this.#appliableIndex(allowUnstable)
   }
 

@@ -111,6 +111,8 @@ export class RawNode {
   get guardTicksLeft(): number { return this.#raft.guardTicksLeft }
   /** Index of a snapshot that was accepted and is not durable yet; 0: there is none. */
   get pendingSnapshotIndex(): LogIndex { return asIndex(this.#raft.log.unstable.snapshot?.meta.index ?? 0) }
+  /** While it is held, no committed entries are handed out: whoever applies has enough to do. */
+  holdApply(isHeld: boolean): void { this.#raft.log.isApplyHeld = isHeld }
   get promotable(): boolean { return this.#raft.promotable() }
   get confState(): ConfState { return this.#raft.tracker.confState() }
 

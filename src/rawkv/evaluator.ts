@@ -110,6 +110,7 @@ function compareAndSwap(operand: CasOperand, stored: Uint8Array | undefined, now
 
 /** The raw API's part of the state machine. */
 export const rawEvaluator: ApplyEvaluator = {
+  isBlind: op => op === ApplyOp.PutTtl,
   evaluate(op, _key, operand, current, nowMs) {
     if (op === ApplyOp.CompareAndSwap) return compareAndSwap(decodeCasOperand(operand), current, nowMs)
     if (op !== ApplyOp.PutTtl || operand.length < putTtlHeaderBytes) {

@@ -129,7 +129,8 @@ export class Nemesis {
       if (disk !== undefined) {
         disk.stuckUntil = 0
         disk.failNextSync = false
-        disk.quality = { ...disk.quality, syncMeanMs: 0.5, flushMeanMs: 4 }
+        disk.stalledUntil = 0
+        disk.quality = { ...disk.quality, syncMeanMs: 0.5, flushMeanMs: 4, stallChance: 0 }
       }
       node.resume()
       if (!node.isAlive) this.targets.restart(node)

@@ -31,6 +31,8 @@ export const plants: readonly Plant[] = [
   { name: 'P43', bug: 'a failed fsync is logged and tried again', levels: ['raft', 'cluster'] },
   { name: 'P47', bug: 'a node with a wiped disk votes as its old self', levels: ['raft', 'cluster'] },
   { name: 'P48', bug: 'a learner counts in the quorum', levels: ['raft'] },
+  { name: 'P49', bug: 'what was handed to the engine counts as visible', levels: ['cluster'] },
+  { name: 'P50', bug: 'a conditional entry does not wait until the engine has what came before it', levels: ['cluster'] },
   { name: 'forgetful', bug: 'the disk confirms a sync that it does later, or never', levels: ['raft', 'cluster'] },
 ]
 

@@ -17,6 +17,9 @@ export interface DiskQuality {
   readonly flushMeanMs: number
   /** Batches larger than this are applied on the engine's apply thread. */
   readonly inlineBytesMax: number
+  /** Probability that a batch finds the engine stalled, and for how long: it and all behind it wait on the apply thread. */
+  readonly stallChance: number
+  readonly stallMeanMs: number
 }
 
 interface Pending {
@@ -27,7 +30,7 @@ interface Pending {
 /** Of the reads of a service so many are in no cache, and take about as long as a flush. */
 const coldReadChance = 0.2
 
-export const calmDisk: DiskQuality = { syncMeanMs: 0.6, flushMeanMs: 4, inlineBytesMax: 16 << 10 }
+export const calmDisk: DiskQuality = { syncMeanMs: 0.6, flushMeanMs: 4, inlineBytesMax: 16 << 10, stallChance: 0, stallMeanMs: 0 }
 
 /** Told of everything a log is asked to keep, in order. `log` shows it already. */
 export type LogObserver = (disk: SimDisk, ops: readonly LogOp[]) => void
@@ -41,6 +44,8 @@ export class SimDisk {
   quality: DiskQuality = calmDisk
   /** Syncs end not before this true time: a stuck disk. */
   stuckUntil = 0
+  /** The engine applies nothing before this true time. */
+  stalledUntil = 0
   /** The next sync fails. */
   failNextSync = false
   /** Set when a sync has failed: the process must not go on. */
@@ -53,6 +58,7 @@ export class SimDisk {
   previewer: LogObserver | undefined
 
   readonly #random: SimRandom
+  readonly #stalls: SimRandom
   #engine: MemEngine | undefined
   #memLog: MemRaftLog
   #durable = new RegionIndex(Infinity)
@@ -67,6 +73,7 @@ export class SimDisk {
 
   constructor(readonly name: string, random: SimRandom, keepHistory: boolean) {
     this.#random = random
+    this.#stalls = random.fork('stalls')
     this.#memLog = new MemRaftLog({ schedule: () => {} })
     if (keepHistory) this.#history = []
   }
@@ -99,26 +106,52 @@ export class SimDisk {
       get: (target, name) => {
         const value: unknown = Reflect.get(target, name, target)
         if (typeof value !== 'function') return value
-        if (name !== 'write') return value.bind(target) as unknown
-        return (batch: Uint8Array): void => {
-          target.write(batch)
-          if (random.chance(persistChance)) target.persist()
+        const fills = (): void => { if (random.chance(persistChance)) target.persist() }
+        switch (name) {
+          case 'write': return (batch: Uint8Array): void => {
+            target.write(batch)
+            fills()
+          }
+          case 'tryWrite': return (batch: Uint8Array): boolean => {
+            const isDone = target.tryWrite(batch)
+            if (isDone) fills()
+            return isDone
+          }
+          case 'submit': return (batch: Uint8Array, onDone: () => void): void => {
+            target.submit(batch, () => {
+              fills()
+              onDone()
+            })
+          }
+          default: return value.bind(target) as unknown
         }
       },
     })
   }
 
   openEngine(env: SimEnv): MemEngine {
+    const stallMs = (): number => Math.max(0, this.stalledUntil - env.node.world.scheduler.now)
+    const inlineBytesMax = (): number => this.#isStalled(env) ? -1 : this.quality.inlineBytesMax
     const options = {
-      defer: (run: () => void) => { env.post(0.02 + this.#random.float() * 0.2, run) },
+      defer: (run: () => void) => { env.post(stallMs() + 0.02 + this.#random.float() * 0.2, run) },
       deferFlush: (run: () => void) => { env.post(this.#random.exponential(this.quality.flushMeanMs), run) },
-      inlineBytesMax: this.quality.inlineBytesMax,
+      get inlineBytesMax() { return inlineBytesMax() },
       isCold: () => this.#random.chance(coldReadChance),
       deferRead: (run: () => void) => { env.post(0.05 + this.#random.exponential(this.quality.flushMeanMs), run) },
     }
     if (this.#engine === undefined) this.#engine = new MemEngine(options)
     else this.#engine.reopen(options)
     return this.#engine
+  }
+
+  /** Asked for each batch: some find that the engine has stalled. */
+  #isStalled(env: SimEnv): boolean {
+    const { now } = env.node.world.scheduler
+    const { stallChance, stallMeanMs } = this.quality
+    if (stallChance > 0 && now >= this.stalledUntil && this.#stalls.chance(stallChance)) {
+      this.stalledUntil = now + this.#stalls.exponential(stallMeanMs)
+    }
+    return now < this.stalledUntil
   }
 
   #scheduleSync(env: SimEnv, run: (error?: StorageError) => void, bytes: number): void {
@@ -187,6 +220,7 @@ export class SimDisk {
     this.#hasHole = false
     this.syncFailedAt = undefined
     this.failNextSync = false
+    this.stalledUntil = 0
     this.#lastSyncAt = 0
     this.#memLog.crash(kept)
     if (this.#history !== undefined) this.#rebuild(this.#history)

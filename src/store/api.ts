@@ -20,6 +20,8 @@ export const allocateRecords = (bytes: number): Uint8Array =>
 
 /** Decides one conditional operation at apply. Pure and deterministic: same input, same output on every replica. */
 export interface ApplyEvaluator {
+  /** Does the operation not look at the stored value? Then it is not read. */
+  isBlind(op: number): boolean
   /**
    * @param op       one of ApplyOp (not Section)
    * @param current  the stored value of `key` as of all earlier operations; borrowed
@@ -36,10 +38,12 @@ export interface RegionStore {
    * Proposes packed records (engine BatchOp or ApplyOp, CF default) to one region. All keys must be inside
    * [start, end] given here: they are checked against the region now and again at apply.
    * `done` runs once, in a later turn: the results of the conditional operations in order, a RegionError (certainly not
-   * applied), or Undetermined (leadership was lost while it was in flight).
+   * applied), or Undetermined (leadership was lost while it was in flight, or it took too long).
+   * @param onSettled  runs once a write that was let in can no longer be applied by this leader: with `done`, or, after an
+   *   Undetermined, when its entry is applied after all or another term leads. What belongs to the write is not free before.
    */
   write(context: RequestContext, range: KeyRange, records: Uint8Array,
-    done: (result: Result<readonly Uint8Array[], ServerError>) => void): void
+    done: (result: Result<readonly Uint8Array[], ServerError>) => void, onSettled?: () => void): void
   /**
    * Linearizable view of one region: by lease when it holds (then `done` runs before read returns), else after ReadIndex.
    * The reader is valid during `done` only; what it is asked for in there to be read later is read as of then.
@@ -125,6 +129,13 @@ export interface StoreConfig {
   readonly raftInflightMessagesMax: number
   readonly uncommittedBytesMax: number
   readonly proposalsPendingMax: number
+  /** Committed bytes, over all regions, that the engine has not got yet; beyond it raft hands out no more. */
+  readonly applyPendingBytesMax: number
+  /** Bytes, over all regions, of client writes that may still be applied: beyond it, writes get ServerIsBusy. */
+  readonly writesPendingBytesMax: number
+  /** At so much in memtables, or in debt to compaction, the engine is behind: writes get ServerIsBusy. */
+  readonly memtableBytesMax: number
+  readonly compactionBytesMax: number
   readonly logGcTickMs: number
   /** Entries kept for slow followers before they need a snapshot. */
   readonly logGcCountLimit: number

@@ -12,6 +12,10 @@ export const defaultStoreConfig: StoreConfig = {
   raftInflightMessagesMax: 256,
   uncommittedBytesMax: 64 * mebibyte,
   proposalsPendingMax: 65_536,
+  applyPendingBytesMax: 64 * mebibyte,
+  writesPendingBytesMax: 100 * mebibyte,
+  memtableBytesMax: 128 * mebibyte,
+  compactionBytesMax: 32_768 * mebibyte,
   logGcTickMs: 1_000,
   logGcCountLimit: 100_000,
   logGcBytesLimit: 128 * mebibyte,
@@ -53,8 +57,14 @@ export const storeLimits = {
   loneWriteBytesMin: 16 << 10,
   /** Sections of one entry: they are counted in 16 bits. */
   entrySectionsMax: 0xffff,
+  /** Conditional operations read the engine at apply: an entry of them is over in a few ms. */
+  conditionalSectionsMax: 1024,
   /** Committed bytes handed out to apply and not done yet, per region. */
   applyingBytesMax: 8 << 20,
+  /** Entries applied in one turn, over all regions; the rest waits for the next. */
+  applyTurnBytes: 2 << 20,
+  /** After so long a turn applies no further conditional entries. */
+  applyTurnMs: 4,
   /** One engine batch of a turn; the next one begins beyond. */
   applyBatchBytesAim: 1 << 20,
   /** Vote requests kept for children that are not split off yet. */

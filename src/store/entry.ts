@@ -47,15 +47,23 @@ export function readEntryHeader(data: Uint8Array): EntryHeader {
   }
 }
 
-/** Any operation that only the state machine can resolve? Walks the records without making objects. */
-export function hasConditional(records: Uint8Array): boolean {
+/**
+ * What the operations of one request ask of the entry they are in. Conditional ones are resolved by the state machine, which
+ * would have to remember each range that was deleted before them: the two never share an entry.
+ */
+export type RequestKind = 'plain' | 'ranges' | 'conditional'
+
+/** Walks the records without making objects. */
+export function requestKind(records: Uint8Array): RequestKind {
   let at = 0
+  let kind: RequestKind = 'plain'
   const view = new DataView(records.buffer, records.byteOffset, records.length)
   while (at < records.length) {
-    if (records[at]! > BatchOp.DeleteRange) return true
+    if (records[at]! > BatchOp.DeleteRange) return 'conditional'
+    if (records[at] === BatchOp.DeleteRange) kind = 'ranges'
     at += 12 + view.getUint32(at + 4, true) + view.getUint32(at + 8, true)
   }
-  return false
+  return kind
 }
 
 export interface SplitPart {

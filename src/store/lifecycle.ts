@@ -7,7 +7,7 @@ import { LogStateKind } from '../engine/api.js'
 import { BatchWriter } from '../engine/batch-writer.js'
 import { MessageType } from '../raft/types.js'
 import type { RaftEnvelope } from '../wire/messages.js'
-import { deleteRecords, deleteRows, initialApplied } from './applier.js'
+import { deleteRecords, deleteRows } from './applier.js'
 import type { Applied, ChildFate } from './applier.js'
 import { storeLimits } from './config.js'
 import { freshHardState, Peer } from './peer.js'
@@ -185,7 +185,7 @@ export class Lifecycle {
     const batch = log.batch()
     const hardState = birthHardState(log, batch, region, self.peerId)
     log.append(batch, false, () => {})
-    const state = { region, appliedIndex: initialApplied.index, appliedTerm: initialApplied.term }
+    const state = this.#shared.applier.bear(region)
     const peer = new Peer(this.#context, { regionId, self, state, hardState, guardVotes: isGuarded })
     table.set(region, plants.has('P17'))
     peers.set(regionId, peer)
@@ -228,7 +228,8 @@ export class Lifecycle {
     })
     peer.onMembers()
     if (kind !== 'removeNode') peer.heardFrom.set(subject.peerId, this.#shared.env.clock.monotonicMs())
-    if (kind === 'removeNode' && subject.peerId === peer.peerId) this.#turn.answer(() => { this.destroy(peer, 'removed') })
+    const isSelf = kind === 'removeNode' && subject.peerId === peer.peerId
+    if (isSelf) this.#shared.applier.whenVisible(() => { this.destroy(peer, 'removed') })
     this.#onChanged(peer)
   }
 
@@ -267,16 +268,23 @@ export class Lifecycle {
   }
 
   #deleteData(id: RegionId, region: Region | undefined): void {
-    const { applier, engine, env, log, table, leaving } = this.#shared
+    const { applier, env, table } = this.#shared
     env.failpoint('store.tombstone-durable')
-    if (region !== undefined) {
-      applier.flush()
+    const forget = (): void => { this.#forgetLog(id) }
+    if (region === undefined) applier.whenVisible(forget)
+    else {
       const writer = new BatchWriter()
       deleteRows(writer, region)
       deleteRecords(writer, id)
-      engine.write(writer.finish())
+      applier.write(writer.finish(), forget)
     }
+    // Whoever takes the range from now on writes behind the batch that clears it.
     table.delete(id)
+    applier.flush()
+  }
+
+  #forgetLog(id: RegionId): void {
+    const { engine, log, leaving } = this.#shared
     engine.flush(() => {
       this.#shared.guarded(() => {
         // Only now may a successor be born: it would take this log for its own.
@@ -293,7 +301,7 @@ export class Lifecycle {
   abandon(peer: Peer, reason: string): void {
     peer.pending.giveUp(reason, this.#turn.answers)
     const error = { kind: 'RegionNotFound', regionId: peer.regionId } as const
-    for (const write of peer.queue) this.#turn.answer(() => { write.done({ ok: false, error }) })
+    for (const write of peer.queue) this.#turn.answer(() => { this.#shared.ledger.end(write, { ok: false, error }) })
     peer.queue = []
     this.#turn.refuseReads(peer)
   }

@@ -109,7 +109,8 @@ export class LogGc {
     if (pins === 'no' && !this.#isWorthALook(peer, known.lastIndex, least)) return false
     const bytes = engine.getPersisted(Cf.Raft, applyKey(regionId))
     if (bytes === undefined) return true
-    const persisted = Math.min(decodeApplyState(bytes).index, known.lastIndex)
+    // The engine may be ahead of what it has told us; raft still counts on what is behind that.
+    const persisted = Math.min(decodeApplyState(bytes).index, peer.state.visibleIndex, known.lastIndex)
     const wanted = this.#wanted(peer, persisted, pins)
     // What a slow follower would need is kept up to a limit; behind it a snapshot is cheaper.
     const floor = persisted - config.logGcCountLimit

@@ -125,7 +125,7 @@ export class Operations {
   /** @returns false when it would only stop writes: the other is too far behind, or members are changing */
   handOver(peer: Peer, to: PeerRef): boolean {
     const progress = peer.node.status().progress.get(to.peerId)
-    const isBusy = peer.node.pendingConfIndex > (peer.state?.appliedIndex ?? logIndex(0))
+    const isBusy = peer.node.pendingConfIndex > (peer.state?.visibleIndex ?? logIndex(0))
     if (progress === undefined || isBusy || progress.match + storeLimits.transferLagEntriesMax < peer.node.lastIndex) return false
     const isAccepted = peer.node.transferLeader(to.peerId) === 'ok'
     this.#turn.markDirty(peer)
@@ -173,7 +173,7 @@ export class Operations {
   #beatOf(peer: Peer): RegionBeat | undefined {
     const { region, state } = peer
     // A leader that has not applied an entry of its own may tell of a shape that is long gone.
-    if (peer.isRemoved || !peer.isLeader || region === undefined || state?.appliedTerm !== peer.node.term) return undefined
+    if (peer.isRemoved || !peer.isLeader || region === undefined || state?.visibleTerm !== peer.node.term) return undefined
     const now = this.#shared.env.clock.monotonicMs()
     const pendingPeers = peer.pendingPeers()
     peer.hasPendingReplicas = pendingPeers.length > 0

@@ -14,11 +14,13 @@ import type { ConfState, HardState, Message, NodeId, RaftSnapshot } from '../raf
 import type { RaftEnvelope } from '../wire/messages.js'
 import type { StoreConfig } from './api.js'
 import type { ReplicaState } from './applier.js'
+import type { ApplyWork } from './apply-pump.js'
 import { storeLimits } from './config.js'
 import { PeerStorage } from './peer-storage.js'
 import { encodeData, PendingProposals, takeEntry } from './proposals.js'
-import type { AdminDone, QueuedWrite } from './proposals.js'
+import type { AdminDone } from './proposals.js'
 import { Lease, ReadRounds } from './reads.js'
+import type { QueuedWrite, WriteLedger } from './write-ledger.js'
 
 export interface PeerStart {
   readonly regionId: RegionId
@@ -35,6 +37,7 @@ export interface PeerContext {
   readonly log: RaftLog
   readonly config: StoreConfig
   readonly plants: ReadonlySet<string>
+  readonly ledger: WriteLedger
   readonly makeSnapshot: (peer: Peer, requestIndex: LogIndex, to: NodeId) => RaftSnapshot | 'temporarilyUnavailable'
 }
 
@@ -49,10 +52,14 @@ export class Peer {
   readonly regionId: RegionId
   readonly peerId: PeerId
   readonly node: RawNode
-  readonly pending = new PendingProposals()
+  readonly pending: PendingProposals
   readonly rounds = new ReadRounds()
   readonly lease = new Lease()
   state: ReplicaState | undefined
+  /** Committed entries that raft handed out and the applier has not got yet. */
+  readonly applying: ApplyWork[] = []
+  /** The term in which this leader was found to know its region: an entry of its own is visible. */
+  knownTerm: Term | undefined
   queue: QueuedWrite[] = []
   /** A raft snapshot is being written: log writes that raft asked for since wait in `held`, in order. */
   isInstalling = false
@@ -83,6 +90,7 @@ export class Peer {
   constructor(context: PeerContext, start: PeerStart) {
     const { config, env } = context
     this.#context = context
+    this.pending = new PendingProposals(context.ledger)
     this.regionId = start.regionId
     this.peerId = start.self.peerId
     this.#bornAs = start.self
@@ -184,19 +192,22 @@ export class Peer {
   // --- writes -------------------------------------------------------------------------------------------------------
 
   proposeQueued(answers: (() => void)[]): void {
+    const { ledger } = this.#context
     while (this.queue.length > 0) {
       const region = this.region
       if (!this.isLeader || region === undefined || this.isRemoved) return this.#refuseQueue(answers)
-      const writes = takeEntry(this.queue).filter(write => {
+      const { writes: taken, isConditional } = takeEntry(this.queue)
+      const writes = taken.filter(write => {
         if (write.version === region.epoch.version) return true
-        answers.push(() => write.done(err({ kind: 'EpochNotMatch', currentRegions: [region] })))
+        answers.push(() => ledger.end(write, err({ kind: 'EpochNotMatch', currentRegions: [region] })))
         return false
       })
       if (writes.length === 0) continue
-      const data = encodeData(writes, region.epoch, this.#context.env.clock.wallMs())
+      const data = encodeData({ writes, isConditional }, region.epoch, this.#context.env.clock.wallMs())
+      for (const write of writes) write.records = emptyBytes
       if (!this.#propose(() => this.node.propose(data), writes, undefined)) {
         const error = this.dropReason()
-        for (const write of writes) answers.push(() => write.done(err(error)))
+        for (const write of writes) answers.push(() => ledger.end(write, err(error)))
       }
     }
   }
@@ -232,7 +243,7 @@ export class Peer {
 
   #refuseQueue(answers: (() => void)[]): void {
     const error = this.notLeader()
-    for (const write of this.queue) answers.push(() => write.done(err(error)))
+    for (const write of this.queue) answers.push(() => this.#context.ledger.end(write, err(error)))
     this.queue = []
   }
 
@@ -248,8 +259,8 @@ export class Peer {
   canReadLocally(): boolean {
     const { plants, config } = this.#context
     if (!this.isLeader || this.state === undefined) return false
-    if (this.state.appliedTerm !== this.node.term && !plants.has('P11')) return false
-    if (this.state.appliedIndex < this.splitIndex) return false
+    if (this.state.visibleTerm !== this.node.term && !plants.has('P11')) return false
+    if (this.state.visibleIndex < this.splitIndex) return false
     if ((this.node.leadTransferee !== 0 || this.node.timeoutNowSent) && !plants.has('P13')) return false
     return this.isSoleVoter || this.lease.isValid(this.node.term, this.now(), config.leaseMs)
   }

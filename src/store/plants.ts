@@ -12,6 +12,8 @@ export const storePlants = {
   P17: 'a raft snapshot that overlaps another region is accepted',
   P19: 'the applied index is written in a batch of its own, after the data',
   P20: 'the epoch is not checked at apply',
+  P49: 'what was handed to the engine counts as visible',
+  P50: 'a conditional entry is evaluated before the engine has all earlier entries of its region',
 } as const
 
 export type Plants = ReadonlySet<string>

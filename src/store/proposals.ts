@@ -10,20 +10,14 @@ import { BatchWriter } from '../engine/batch-writer.js'
 import { ApplyOp, recordsHeadroomBytes } from './api.js'
 import type { Applied } from './applier.js'
 import { storeLimits } from './config.js'
-import { EntryFlag, entryHeaderBytes, EntryKind, hasConditional, writeEntryHeader } from './entry.js'
+import type { QueuedWrite, WriteLedger } from './write-ledger.js'
+import { EntryFlag, entryHeaderBytes, EntryKind, requestKind, writeEntryHeader } from './entry.js'
+import type { RequestKind } from './entry.js'
 
 assert(recordsHeadroomBytes === entryHeaderBytes, 'the room in front of records is for the header of an entry')
 
 /** What became of an admin entry: applied, certainly not (StaleCommand), or nobody can tell (Undetermined). */
 export type AdminDone = (outcome: Result<Applied, ServerError>) => void
-export type WriteDone = (result: Result<readonly Uint8Array[], ServerError>) => void
-
-/** One client write on its way into an entry. */
-export interface QueuedWrite {
-  readonly records: Uint8Array
-  readonly version: number
-  readonly done: WriteDone
-}
 
 /** An entry that this leader put into its log: who wants to know what becomes of it. */
 interface Pending {
@@ -32,6 +26,8 @@ interface Pending {
   readonly proposedAtMs: number
   readonly writes: readonly QueuedWrite[]
   readonly admin: AdminDone | undefined
+  /** It was said to be undetermined: what comes now only settles it. */
+  isAnswered?: boolean
 }
 
 const none: readonly Uint8Array[] = []
@@ -39,10 +35,9 @@ const stale: Result<never, ServerError> = err({ kind: 'StaleCommand' })
 const noResults: Result<readonly Uint8Array[], ServerError> = ok(none)
 
 /** Packs the writes of one turn into one entry. */
-export function encodeData(writes: readonly QueuedWrite[], epoch: Epoch, wallMs: number): Uint8Array {
-  const conditional = writes.some(write => hasConditional(write.records))
-  const header = { kind: EntryKind.Data, flags: conditional ? EntryFlag.Conditional : 0, requests: writes.length, epoch, wallMs }
-  const data = conditional ? withSections(writes) : plain(writes)
+export function encodeData({ writes, isConditional }: TakenEntry, epoch: Epoch, wallMs: number): Uint8Array {
+  const header = { kind: EntryKind.Data, flags: isConditional ? EntryFlag.Conditional : 0, requests: writes.length, epoch, wallMs }
+  const data = isConditional ? withSections(writes) : plain(writes)
   writeEntryHeader(data, header)
   return data
 }
@@ -77,19 +72,34 @@ function withSections(writes: readonly QueuedWrite[]): Uint8Array {
   return concatBytes(new Uint8Array(entryHeaderBytes), writer.finish())
 }
 
+export interface TakenEntry {
+  readonly writes: QueuedWrite[]
+  readonly isConditional: boolean
+}
+
 /** The first writes of a queue that go into one entry together. */
-export function takeEntry(queue: QueuedWrite[]): QueuedWrite[] {
+export function takeEntry(queue: QueuedWrite[]): TakenEntry {
   let bytes = 0
   let count = 0
-  while (count < queue.length && count < storeLimits.entrySectionsMax) {
-    const { length } = queue[count]!.records
+  let has: RequestKind = 'plain'
+  let countMax: number = storeLimits.entrySectionsMax
+  while (count < queue.length && count < countMax) {
+    const { records } = queue[count]!
+    const { length } = records
     bytes += length
     // A large write is an entry of its own: it need not be copied.
     if (count > 0 && (bytes > storeLimits.entryBytesAim || length >= storeLimits.loneWriteBytesMin)) break
+    const kind = requestKind(records)
+    if (kind !== 'plain') {
+      if (has !== 'plain' && kind !== has) break
+      if (kind === 'conditional' && count >= storeLimits.conditionalSectionsMax) break
+      if (kind === 'conditional') countMax = storeLimits.conditionalSectionsMax
+      has = kind
+    }
     count++
     if (length >= storeLimits.loneWriteBytesMin) break
   }
-  return queue.splice(0, count)
+  return { writes: queue.splice(0, count), isConditional: has === 'conditional' }
 }
 
 /**
@@ -98,9 +108,10 @@ export function takeEntry(queue: QueuedWrite[]): QueuedWrite[] {
  */
 export class PendingProposals {
   #list: Pending[] = []
-  #requests = 0
+  readonly #ledger: WriteLedger
 
-  get requests(): number { return this.#requests }
+  constructor(ledger: WriteLedger) { this.#ledger = ledger }
+
   get isEmpty(): boolean { return this.#list.length === 0 }
 
   /**
@@ -112,7 +123,6 @@ export class PendingProposals {
     while (at > 0 && this.#list[at - 1]!.index > pending.index) at--
     if (at === this.#list.length) this.#list.push(pending)
     else this.#list.splice(at, 0, pending)
-    this.#requests += pending.writes.length
   }
 
   /** When the oldest entry with this index or a lower one was proposed; for the lease. */
@@ -126,44 +136,70 @@ export class PendingProposals {
   }
 
   /**
-   * @param answers  gets what to call once the engine has the entry
    * @param refusal  what to say when the entry changed nothing because the region had been split
+   * @returns what to call once the engine has the entry; undefined: nobody waits for it
    */
-  applied(index: LogIndex, term: Term, applied: Applied, answers: (() => void)[], refusal: ServerError): void {
-    while (this.#list.length > 0 && this.#list[0]!.index <= index) {
-      const pending = this.#list.shift()!
-      this.#requests -= pending.writes.length
-      const isOurs = pending.index === index && pending.term === term
-      answers.push(() => answer(pending, isOurs ? applied : undefined, refusal))
+  applied(index: LogIndex, term: Term, applied: Applied, refusal: ServerError): (() => void) | undefined {
+    let due = 0
+    while (due < this.#list.length && this.#list[due]!.index <= index) due++
+    if (due === 0) return undefined
+    const done = this.#list.splice(0, due)
+    return () => {
+      for (const pending of done) {
+        this.#answer(pending, pending.index === index && pending.term === term ? applied : undefined, refusal)
+      }
     }
   }
 
-  /** Nobody will ever tell (raft snapshot, removal, stop), or not in time. */
-  giveUp(reason: string, answers: (() => void)[], proposedBeforeMs = Infinity): void {
-    const error: ServerError = { kind: 'Undetermined', reason }
-    const rest: Pending[] = []
-    for (const pending of this.#list) {
-      if (pending.proposedAtMs >= proposedBeforeMs) {
-        rest.push(pending)
-        continue
+  #answer(pending: Pending, applied: Applied | undefined, refusal: ServerError): void {
+    if (pending.isAnswered === true) return this.#settle(pending)
+    pending.admin?.(applied === undefined ? stale : ok(applied))
+    const { writes } = pending
+    if (applied?.kind === 'data') {
+      const { results } = applied
+      for (let at = 0; at < writes.length; at++) {
+        this.#ledger.end(writes[at]!, results === undefined ? noResults : ok(results[at] ?? none))
       }
-      this.#requests -= pending.writes.length
+      return
+    }
+    const result = applied?.kind === 'stale' ? err(refusal) : stale
+    for (const write of writes) this.#ledger.end(write, result)
+  }
+
+  #settle({ writes }: Pending): void { for (const write of writes) this.#ledger.settle(write) }
+
+  /** Nobody will ever tell: a raft snapshot, removal, stop. */
+  giveUp(reason: string, answers: (() => void)[]): void {
+    const error: ServerError = { kind: 'Undetermined', reason }
+    for (const pending of this.#list.splice(0)) {
       answers.push(() => {
-        for (const write of pending.writes) write.done(err(error))
-        pending.admin?.(err(error))
+        if (pending.isAnswered !== true) tellUndetermined(pending, error)
+        this.#settle(pending)
       })
     }
-    this.#list = rest
+  }
+
+  /** Callers wait no longer; what they asked for may still be applied, and is not settled before we know. */
+  timeOut(reason: string, answers: (() => void)[], proposedBeforeMs: number): void {
+    const error: ServerError = { kind: 'Undetermined', reason }
+    for (const pending of this.#list) {
+      if (pending.isAnswered === true || pending.proposedAtMs >= proposedBeforeMs) continue
+      pending.isAnswered = true
+      answers.push(() => { tellUndetermined(pending, error) })
+    }
+  }
+
+  /** Whoever leads now decides on what we proposed before, and what was answered is none of ours. */
+  forget(leadingTerm: Term | undefined): void {
+    const isOver = (pending: Pending): boolean => pending.isAnswered === true && pending.term !== leadingTerm
+    const over = this.#list.filter(isOver)
+    if (over.length === 0) return
+    this.#list = this.#list.filter(pending => !isOver(pending))
+    for (const pending of over) this.#settle(pending)
   }
 }
 
-function answer(pending: Pending, applied: Applied | undefined, refusal: ServerError): void {
-  pending.admin?.(applied === undefined ? stale : ok(applied))
-  if (applied?.kind === 'data') {
-    const { results } = applied
-    pending.writes.forEach((write, ordinal) => write.done(results === undefined ? noResults : ok(results[ordinal] ?? none)))
-    return
-  }
-  const result = applied?.kind === 'stale' ? err(refusal) : stale
-  for (const write of pending.writes) write.done(result)
+function tellUndetermined({ writes, admin }: Pending, error: ServerError): void {
+  for (const write of writes) write.done(err(error))
+  admin?.(err(error))
 }

@@ -1,3 +1,4 @@
+import { assert } from '../common/assert.js'
 import { StorageError } from '../common/errors.js'
 import { logIndex, plus, term } from '../common/ids.js'
 import type { LogIndex, PeerId, RegionId } from '../common/ids.js'
@@ -7,7 +8,7 @@ import { Cf, LogStateKind } from '../engine/api.js'
 import type { LogBatch, RaftLog } from '../engine/api.js'
 import { BatchWriter } from '../engine/batch-writer.js'
 import type { HardState } from '../raft/types.js'
-import { deleteRecords, deleteRows, initialApplied, writeNewRegion } from './applier.js'
+import { deleteRecords, deleteRows, initialApplied, visibleState, writeNewRegion } from './applier.js'
 import type { ReplicaState } from './applier.js'
 import { initialLog, storeLimits } from './config.js'
 import { freshHardState } from './peer.js'
@@ -73,7 +74,7 @@ export class Recovery {
     for (const state of this.#states.values()) this.#bearLog(state)
     const queue = [...this.#states.values()]
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) this.#replay(next, queue)
-    this.#shared.applier.flush()
+    this.#shared.applier.endReplay()
     return { ...this.#sort(), entriesReplayed: this.#replayed }
   }
 
@@ -94,7 +95,7 @@ export class Recovery {
     for (const [id, region] of regions) {
       const state = applied.get(id)
       if (state === undefined) throw new StorageError('corruption', `region ${id} has no apply state`)
-      this.#states.set(id, { region, appliedIndex: state.index, appliedTerm: state.term })
+      this.#states.set(id, visibleState(region, state.index, state.term))
     }
     for (const { regionId } of log.regions()) {
       const record = decodeLogRecord(log.state(regionId, LogStateKind.Region))
@@ -135,7 +136,7 @@ export class Recovery {
     const writer = new BatchWriter()
     writeNewRegion(writer, region)
     this.#shared.engine.write(writer.finish())
-    this.#states.set(id, { region, appliedIndex: initialApplied.index, appliedTerm: initialApplied.term })
+    this.#states.set(id, visibleState(region, initialApplied.index, initialApplied.term))
   }
 
   /**
@@ -171,6 +172,7 @@ export class Recovery {
       for (const entry of log.entries(id, plus(state.appliedIndex, 1), plus(commit, 1), storeLimits.replayBytes)) {
         const applied = applier.apply(state, entry)
         this.#replayed++
+        assert(applied !== undefined, 'a replay waits for the engine by itself')
         if (applied.kind === 'split') this.#bear(applied.regions.slice(0, -1), queue)
       }
     }
@@ -183,7 +185,7 @@ export class Recovery {
       const record = this.#records.get(region.regionId)
       if (self === undefined || (record?.state === 'tombstone' && record.peerId >= self.peerId)) continue
       this.#writeBirth(region, self.peerId)
-      const state = { region, appliedIndex: initialApplied.index, appliedTerm: initialApplied.term }
+      const state = this.#shared.applier.bear(region)
       this.#states.set(region.regionId, state)
       queue.push(state)
     }

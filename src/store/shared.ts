@@ -8,6 +8,7 @@ import type { ChildFate } from './applier.js'
 import type { Peer } from './peer.js'
 import { noPlants } from './plants.js'
 import { RegionTable } from './region-table.js'
+import { WriteLedger } from './write-ledger.js'
 
 /** Counters of one life, for /metrics. */
 export interface StoreCounters {
@@ -42,6 +43,7 @@ export class StoreShared {
   /** Peers that are gone, whose rows are being deleted: their ranges stay taken until then. */
   readonly leaving = new Set<RegionId>()
   readonly table = new RegionTable()
+  readonly ledger = new WriteLedger()
   readonly applier: Applier
   readonly counters: StoreCounters = {
     turns: 0, appends: 0, syncs: 0, writes: 0, leaseReads: 0, indexReads: 0, messagesIn: 0, messagesRefused: 0, messagesOut: 0, splits: 0,
@@ -55,7 +57,8 @@ export class StoreShared {
     this.engine = deps.engine
     this.log = deps.raftLog
     this.plants = deps.plants ?? noPlants
-    this.applier = new Applier(deps.engine, deps.evaluator, this.plants, fateOf)
+    const { engine, evaluator } = deps
+    this.applier = new Applier({ engine, evaluator, plants: this.plants, fateOf, guarded: run => { this.guarded(run) } })
   }
 
   /** Runs store code that somebody else calls. Whatever it throws is a broken invariant or disk: the store stops. */

@@ -4,7 +4,7 @@ import type { Region } from '../common/region.js'
 import { Cf, LogStateKind } from '../engine/api.js'
 import { BatchWriter } from '../engine/batch-writer.js'
 import type { Message, RaftSnapshot } from '../raft/types.js'
-import { deleteRecords, deleteRows } from './applier.js'
+import { deleteRecords, deleteRows, visibleState } from './applier.js'
 import type { Peer } from './peer.js'
 import type { StoreShared } from './shared.js'
 import type { SnapshotReceiver, SpooledSnapshot } from './snapshot-receiver.js'
@@ -64,24 +64,26 @@ export class SnapshotInstaller {
   }
 
   #clear(peer: Peer, work: Message, snapshot: RaftSnapshot, rows: SpooledSnapshot): void {
-    const { engine, plants, env } = this.#shared
+    const { applier, plants, env } = this.#shared
     const writer = new BatchWriter()
     if (peer.region !== undefined) deleteRows(writer, peer.region)
     deleteRows(writer, rows.region)
     if (!plants.has('P16')) deleteRecords(writer, peer.regionId)
-    engine.write(writer.finish())
-    env.failpoint('store.snapshot-cleared')
-    this.#next(peer, work, snapshot, rows)
+    applier.write(writer.finish(), () => {
+      env.failpoint('store.snapshot-cleared')
+      this.#next(peer, work, snapshot, rows)
+    })
   }
 
-  /** One chunk a turn of the loop: others have work, too. */
+  /** One chunk at a time, as fast as the engine takes them; at most one a turn: others have work, too. */
   #next(peer: Peer, work: Message, snapshot: RaftSnapshot, rows: SpooledSnapshot): void {
-    const { engine, env, plants } = this.#shared
+    const { applier, engine, env, plants } = this.#shared
     const chunk = rows.next()
     if (chunk !== undefined) {
-      engine.write(chunk)
-      env.failpoint('store.snapshot-chunk')
-      env.defer(() => { this.#shared.guarded(() => { this.#next(peer, work, snapshot, rows) }) })
+      applier.write(chunk, () => {
+        env.failpoint('store.snapshot-chunk')
+        this.#next(peer, work, snapshot, rows)
+      })
       return
     }
     rows.remove()
@@ -96,7 +98,7 @@ export class SnapshotInstaller {
     const writer = new BatchWriter()
     writer.put(Cf.Raft, regionKey(peer.regionId), encodeRegion(region))
     writer.put(Cf.Raft, applyKey(peer.regionId), encodeApplyState({ index, term }))
-    this.#shared.engine.write(writer.finish())
+    this.#shared.applier.write(writer.finish(), () => {})
   }
 
   #settle(peer: Peer, work: Message, snapshot: RaftSnapshot, region: Region): void {
@@ -111,7 +113,7 @@ export class SnapshotInstaller {
     batch.state(peer.regionId, LogStateKind.Region, encodeLogRecord({ state: 'created', peerId: peer.peerId }))
     log.append(batch, true, () => {
       this.#shared.guarded(() => {
-        peer.state = { region, appliedIndex: index, appliedTerm: term }
+        peer.state = visibleState(region, index, term)
         peer.isInstalling = false
         this.#events.onInstalled(peer)
         this.#events.finish(peer, work.responses)

@@ -13,7 +13,8 @@ import { storeLimits } from './config.js'
 import type { Peer } from './peer.js'
 import { confStateOf } from './peer.js'
 import type { StoreShared } from './shared.js'
-import { decodeSnapshotData, encodeSnapshotData } from './state-records.js'
+import { applyKey, decodeApplyState, decodeRegion, decodeSnapshotData, encodeSnapshotData, regionKey } from './state-records.js'
+import type { ApplyState } from './state-records.js'
 
 interface Prepared {
   readonly view: EngineSnapshot
@@ -45,16 +46,16 @@ export class SnapshotSender {
   /** RaftStorage.snapshot: the state as applied right now. */
   make(peer: Peer, requestIndex: LogIndex, to: NodeId): RaftSnapshot | 'temporarilyUnavailable' {
     const { state } = peer
-    const { config, applier, engine, env, deps } = this.#shared
-    if (state === undefined || state.appliedIndex < requestIndex || this.count >= config.snapshotConcurrencyMax) {
+    const { config, engine, env, deps } = this.#shared
+    if (state === undefined || state.visibleIndex < requestIndex || this.count >= config.snapshotConcurrencyMax) {
       return 'temporarilyUnavailable'
     }
     if (this.#mustWait(peer.peerRef(to)?.storeId)) return 'temporarilyUnavailable'
     if ([...this.#jobs].some(job => job.peer === peer && job.to === to)) return 'temporarilyUnavailable'
-    applier.flush()
-    const { region, appliedIndex: index, appliedTerm: term } = state
+    const view = engine.snapshot()
+    const { region, index, term } = this.#stateIn(view, peer)
     const snapshotId = `${deps.storeId}-${region.regionId}-${index}-${++this.#counter}`
-    this.#prepared.set(snapshotId, { view: engine.snapshot(), region, peer, to, madeAtMs: env.clock.monotonicMs() })
+    this.#prepared.set(snapshotId, { view, region, peer, to, madeAtMs: env.clock.monotonicMs() })
     return { meta: { index, term, confState: confStateOf(region) }, data: encodeSnapshotData({ snapshotId, region }) }
   }
 
@@ -77,6 +78,14 @@ export class SnapshotSender {
     const count = (this.#refused.get(store)?.count ?? 0) + 1
     const waitMs = Math.min(storeLimits.snapshotBackoffMsMax, Math.max(backoffMs, storeLimits.snapshotBackoffMsMin * 2 ** (count - 1)))
     this.#refused.set(store, { count: Math.min(count, 16), untilMs: this.#shared.env.clock.monotonicMs() + waitMs })
+  }
+
+  /** The view says itself what it is of: the engine may be ahead of what it has told us. */
+  #stateIn(view: EngineSnapshot, peer: Peer): ApplyState & { readonly region: Region } {
+    const record = view.get(Cf.Raft, regionKey(peer.regionId))
+    const applied = view.get(Cf.Raft, applyKey(peer.regionId))
+    if (record === undefined || applied === undefined) throw new StorageError('corruption', `region ${peer.regionId} has no record`)
+    return { region: decodeRegion(record), ...decodeApplyState(applied) }
   }
 
   /** Carries out a Snapshot message of raft. */

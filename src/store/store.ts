@@ -19,7 +19,6 @@ import { LogGc } from './log-gc.js'
 import { Operations } from './operations.js'
 import { Peer } from './peer.js'
 import type { PeerContext } from './peer.js'
-import type { WriteDone } from './proposals.js'
 import { Quarantine } from './quarantine.js'
 import { birthHardState, Recovery } from './recovery.js'
 import { leaderFor } from './requests.js'
@@ -29,6 +28,8 @@ import { SnapshotReceiver } from './snapshot-receiver.js'
 import { SnapshotSender } from './snapshot-sender.js'
 import { decodeSnapshotData, encodeLogRecord } from './state-records.js'
 import { Turn } from './turn.js'
+import type { QueuedWrite, WriteDone } from './write-ledger.js'
+import { WritePressure } from './write-pressure.js'
 
 /** @throws Error when the configuration cannot work */
 export function createStore(deps: StoreDependencies): StoreApi { return new Store(deps) }
@@ -46,7 +47,7 @@ class Store implements StoreApi {
   readonly #logGc: LogGc
   readonly #disk: DiskWatch
   readonly #context: PeerContext
-  #proposalsPending = 0
+  readonly #pressure: WritePressure
   /** Requests that another store has to serve. As long as they come, clients have not noticed yet. */
   #sentElsewhere = 0
   #isStarted = false
@@ -57,8 +58,9 @@ class Store implements StoreApi {
     if (mistakes.length > 0) throw new Error(`store configuration: ${mistakes.join('; ')}`)
     const shared = new StoreShared(deps, child => this.#lifecycle.fateOf(child))
     this.#shared = shared
+    this.#pressure = new WritePressure(deps.config)
     this.#context = {
-      env: deps.env, log: deps.raftLog, config: deps.config, plants: shared.plants,
+      env: deps.env, log: deps.raftLog, config: deps.config, plants: shared.plants, ledger: shared.ledger,
       makeSnapshot: (peer, requestIndex, to) => this.#sender.make(peer, requestIndex, to),
     }
     this.#turn = new Turn(shared, {
@@ -150,6 +152,9 @@ class Store implements StoreApi {
   }
 
   #tick(): void {
+    if (this.#shared.ledger.count > 0 || this.#pressure.refusal !== undefined || this.#turn.pump.pendingBytes > 0) {
+      this.#pressure.look(this.#turn.pump.pendingBytes, this.#shared.engine.stats())
+    }
     for (const peer of this.#shared.peers.values()) {
       peer.tick()
       // A replica has caught up: PD's next step waits for that.
@@ -167,7 +172,8 @@ class Store implements StoreApi {
     this.#receiver.patrol(now)
     this.#lifecycle.patrol(now)
     for (const peer of peers.values()) {
-      peer.pending.giveUp('not applied in time', this.#turn.answers, now - storeLimits.requestTimeoutMs)
+      peer.pending.timeOut('not applied in time', this.#turn.answers, now - storeLimits.requestTimeoutMs)
+      peer.pending.forget(peer.isLeader ? peer.node.term : undefined)
       this.#turn.refuseReads(peer, now - storeLimits.requestTimeoutMs)
       const isStale = !peer.isLeader && now - peer.lastHeardMs > config.peerStaleMs
       if (!isStale) continue
@@ -206,7 +212,9 @@ class Store implements StoreApi {
         this.#receiver.stop()
         for (const peer of peers.values()) this.#lifecycle.abandon(peer, 'the store stops')
         for (const answer of this.#turn.answers.splice(0)) answer()
+        // What was handed out is committed, and the engine's close waits for it.
         this.#shared.applier.flush()
+        for (const answer of this.#shared.applier.takeOwed()) answer()
       })
       this.#shared.isStopped = true
       done()
@@ -216,7 +224,7 @@ class Store implements StoreApi {
       const leaders = [...peers.values()].filter(peer => peer.isLeader && !peer.isSoleVoter)
       const now = env.clock.monotonicMs()
       if (now >= deadlineMs || this.#shared.isStopped) return finish()
-      const isIdle = leaders.length === 0 && this.#proposalsPending === 0
+      const isIdle = leaders.length === 0 && this.#shared.ledger.count === 0 && this.#shared.applier.isDrained
       since.idleMs = isIdle ? since.idleMs ?? now : undefined
       if (!isIdle || since.elsewhere !== this.#sentElsewhere) since.quietMs = now
       since.elsewhere = this.#sentElsewhere
@@ -230,24 +238,26 @@ class Store implements StoreApi {
 
   // --- requests -----------------------------------------------------------------------------------------------------
 
-  get isBusy(): boolean { return this.#proposalsPending >= this.#shared.config.proposalsPendingMax }
+  get isBusy(): boolean { return this.#tooMuchUnderWay(0) !== undefined || this.#pressure.refusal !== undefined }
+
+  #tooMuchUnderWay(bytes: number): string | undefined {
+    const { ledger, config } = this.#shared
+    if (ledger.count >= config.proposalsPendingMax) return 'too many writes under way'
+    // A write that is larger than all that may be under way goes alone.
+    return ledger.count > 0 && ledger.bytes + bytes > config.writesPendingBytesMax ? 'too many bytes of writes under way' : undefined
+  }
 
   // hot path: bench put
-  write(context: RequestContext, range: KeyRange, records: Uint8Array, done: WriteDone): void {
+  write(context: RequestContext, range: KeyRange, records: Uint8Array, done: WriteDone, onSettled?: () => void): void {
     const found = leaderFor(this.#shared, context, range)
     if (!found.ok) return this.#sendElsewhere(found, done)
     const peer = found.value
     const refusal = this.#refusal(peer, records)
     if (refusal !== undefined) return done(err(refusal))
-    this.#proposalsPending++
     this.#shared.counters.writes++
-    peer.queue.push({
-      records, version: peer.region!.epoch.version,
-      done: result => {
-        this.#proposalsPending--
-        done(result)
-      },
-    })
+    const write: QueuedWrite = { records, bytes: records.length, version: peer.region!.epoch.version, done, onSettled }
+    this.#shared.ledger.begin(write)
+    peer.queue.push(write)
     this.#turn.markDirty(peer)
   }
 
@@ -258,7 +268,9 @@ class Store implements StoreApi {
 
   #refusal(peer: Peer, records: Uint8Array): ServerError | undefined {
     if (this.#shared.isStopped) return { kind: 'ServerIsBusy', reason: 'the store stops', backoffMs: 100 }
-    if (this.isBusy) return { kind: 'ServerIsBusy', reason: 'too many writes under way', backoffMs: 20 }
+    const reason = this.#tooMuchUnderWay(records.length)
+    if (reason !== undefined) return { kind: 'ServerIsBusy', reason, backoffMs: 20 }
+    if (this.#pressure.refusal !== undefined) return this.#pressure.refusal
     return this.#disk.isAmple ? undefined : this.#disk.refusal(peer.region!, records)
   }
 
@@ -386,7 +398,7 @@ class Store implements StoreApi {
       const known = log.region(peer.regionId)
       return {
         region: peer.region ?? nobody, peerId: peer.peerId, role: node.role, leaderId: node.lead, term: node.term,
-        committed: node.committed, applied: state?.appliedIndex ?? 0, firstIndex: (known?.truncatedIndex ?? 0) + 1,
+        committed: node.committed, applied: state?.visibleIndex ?? 0, firstIndex: (known?.truncatedIndex ?? 0) + 1,
         lastIndex: node.lastIndex, leaseValid: peer.canReadLocally(),
       }
     })
@@ -418,7 +430,8 @@ class Store implements StoreApi {
       raft_elections_total: counters.elections, snapshots_sent_total: counters.snapshotsSent,
       snapshots_received_total: counters.snapshotsReceived, snapshots_failed_total: counters.snapshotsFailed,
       store_entries_applied_total: applier.entriesApplied, store_regions: peers.size, store_leaders: leaders,
-      store_writes_pending: this.#proposalsPending, raft_log_disk_bytes: space.diskBytes,
+      store_writes_pending: this.#shared.ledger.count, store_write_bytes_pending: this.#shared.ledger.bytes,
+      store_apply_bytes_pending: this.#turn.pump.pendingBytes, raft_log_disk_bytes: space.diskBytes,
       raft_log_live_bytes: space.liveBytes, raft_log_pinned_bytes: space.pinnedBytes, engine_disk_bytes: stats.diskBytes,
       engine_memtable_bytes: stats.memtableBytes, engine_pending_compaction_bytes: stats.pendingCompactionBytes,
       engine_stalled: stats.stalled ? 1 : 0, engine_reads_waiting: stats.readsWaiting,
@@ -427,6 +440,7 @@ class Store implements StoreApi {
       store_disk_full: this.#disk.isFull ? 1 : 0, raft_appends_refused_disk_full_total: counters.appendsRefused,
       snapshots_refused_disk_full_total: counters.snapshotsRefused, snapshots_sending: this.#sender.count,
       snapshots_receiving: this.#receiver.count,
+      store_writes_refused_engine_behind: this.#pressure.refusal === undefined ? 0 : 1,
     }
   }
 }

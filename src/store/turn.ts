@@ -1,17 +1,13 @@
-import type { ServerError } from '../common/errors.js'
 import { logIndex } from '../common/ids.js'
 import type { LogBatch } from '../engine/api.js'
 import { localAppendThread, localApplyThread } from '../raft/message.js'
-import { EntryType, MessageType } from '../raft/types.js'
-import type { Entry, HardState, Message } from '../raft/types.js'
+import { MessageType } from '../raft/types.js'
+import type { HardState, Message } from '../raft/types.js'
 import type { Ready } from '../raft/raw-node.js'
 import type { Applied } from './applier.js'
-import { EntryKind } from './entry.js'
+import { ApplyPump } from './apply-pump.js'
 import type { Peer } from './peer.js'
-import { epochNotMatch } from './requests.js'
 import type { StoreShared } from './shared.js'
-
-const staleCommand: ServerError = { kind: 'StaleCommand' }
 
 /** What a turn tells the rest of the store; all calls come from inside the turn. */
 export interface TurnEvents {
@@ -38,7 +34,6 @@ interface Gathered {
   readonly after: Responses[]
   /** Everything they promise is durable already. */
   readonly now: Responses[]
-  readonly applies: Responses[]
 }
 
 /**
@@ -47,7 +42,7 @@ interface Gathered {
  *
  *   propose → Ready ─┬─ entries, votes of all peers ─► one log append, one sync ─► durable: acknowledge, next turn
  *                    ├─ messages ─► one frame per store, while the sync runs (Ongaro §10.2.1)
- *                    └─ committed entries of all peers ─► one engine batch ─► answers, reads
+ *                    └─ committed entries of all peers ─► the pump ─► engine batches ─► visible: answers, reads
  */
 export class Turn {
   readonly #shared: StoreShared
@@ -57,10 +52,22 @@ export class Turn {
   /** Of the appends whose sync is under way, oldest first. */
   readonly #syncing: Responses[][] = []
   #answers: (() => void)[] = []
+  /** The end of the turn under way answers what becomes visible in it. */
+  #isGathering = false
+  readonly pump: ApplyPump
+  /** Peers that have committed entries which the pump has no room for. */
+  readonly #held = new Set<Peer>()
 
   constructor(shared: StoreShared, events: TurnEvents) {
     this.#shared = shared
     this.#events = events
+    this.pump = new ApplyPump(shared, {
+      onSplit: (peer, regions) => { events.onSplit(peer, regions) },
+      onConfChange: (peer, applied) => { events.onConfChange(peer, applied) },
+      saveCommit: peer => { this.saveCommit(peer) },
+      onVisible: (peer, responses) => { this.#onVisible(peer, responses) },
+    })
+    shared.applier.onVisible = () => { if (!this.#isGathering) this.schedule() }
   }
 
   markDirty(peer: Peer): void {
@@ -68,7 +75,7 @@ export class Turn {
     this.schedule()
   }
 
-  /** Runs after the engine has what this turn applies. */
+  /** Runs at the end of a turn. */
   answer(run: () => void): void {
     this.#answers.push(run)
     this.schedule()
@@ -93,17 +100,30 @@ export class Turn {
     shared.counters.turns++
     const dirty = this.#dirty
     this.#dirty = new Set()
-    const work: Gathered = { batch: shared.log.batch(), sync: false, after: [], now: [], applies: [] }
+    this.#isGathering = true
+    const work: Gathered = { batch: shared.log.batch(), sync: false, after: [], now: [] }
     for (const peer of dirty) if (!peer.isRemoved) this.#gather(peer, work)
     this.#append(work)
     for (const responses of work.now) this.#deliver(responses)
     shared.deps.links.flush()
-    this.#apply(work.applies)
+    this.pump.run()
+    this.#isGathering = false
     this.#answer()
+    if (this.#held.size > 0 && !this.pump.isFull) this.#release()
     for (const peer of dirty) if (peer.hasWork) this.markDirty(peer)
+    if (this.pump.isHungry) this.schedule()
+  }
+
+  #release(): void {
+    for (const peer of this.#held) {
+      peer.node.holdApply(false)
+      this.markDirty(peer)
+    }
+    this.#held.clear()
   }
 
   #answer(): void {
+    for (const run of this.#shared.applier.takeVisible()) run()
     if (this.#answers.length === 0) return
     const answers = this.#answers
     this.#answers = []
@@ -116,6 +136,10 @@ export class Turn {
     while (peer.held.length > 0 && !peer.isInstalling) {
       const { asked, mustSync } = peer.held.shift()!
       this.#store(peer, asked, mustSync, work)
+    }
+    if (this.pump.isFull) {
+      peer.node.holdApply(true)
+      this.#held.add(peer)
     }
     if (!peer.node.hasReady()) return
     const ready = peer.node.ready()
@@ -138,7 +162,7 @@ export class Turn {
 
   #carryOut(peer: Peer, message: Message, ready: Ready, work: Gathered): void {
     if (message.to === localAppendThread) this.#store(peer, message, ready.mustSync, work)
-    else if (message.to === localApplyThread) work.applies.push({ peer, messages: [message] })
+    else if (message.to === localApplyThread) this.pump.take(peer, message)
     else this.#send(peer, message)
   }
 
@@ -149,6 +173,7 @@ export class Turn {
       return
     }
     if (asked.snapshot !== undefined) {
+      for (const response of this.pump.drop(peer)) peer.node.step(response)
       this.#events.onInstall(peer, asked)
       return
     }
@@ -229,44 +254,17 @@ export class Turn {
 
   // --- apply --------------------------------------------------------------------------------------------------------
 
-  #apply(applies: readonly Responses[]): void {
-    const { applier, env } = this.#shared
-    for (const { peer, messages } of applies) for (const asked of messages) this.#applyEntries(peer, asked.entries)
-    if (applier.isDirty) {
-      env.failpoint('store.before-apply')
-      applier.flush()
-      env.failpoint('store.after-apply')
-    }
-    for (const { peer, messages } of applies) {
-      if (peer.isRemoved) continue
-      for (const asked of messages) for (const response of asked.responses) peer.node.step(response)
-      this.#serveReads(peer)
-      if (peer.hasWork) this.markDirty(peer)
-    }
-  }
-
-  #applyEntries(peer: Peer, entries: readonly Entry[]): void {
-    const { applier } = this.#shared
-    const last = entries[entries.length - 1]
-    if (last !== undefined) peer.onCommitted(last.index, last.term)
-    const termBefore = peer.state?.appliedTerm
-    for (const entry of entries) {
-      if (peer.isRemoved || peer.state === undefined) return
-      if (peer.commitUnsaved && isAdmin(entry)) this.saveCommit(peer)
-      const applied = applier.apply(peer.state, entry)
-      if (applied.kind === 'split') this.#events.onSplit(peer, applied.regions)
-      else if (applied.kind === 'conf') this.#events.onConfChange(peer, applied)
-      if (peer.pending.isEmpty) continue
-      const refusal = applied.kind === 'stale' ? this.#refusal(peer) : staleCommand
-      peer.pending.applied(entry.index, entry.term, applied, this.#answers, refusal)
-    }
+  /** The engine has what these responses speak of: raft may count on it, and so may readers. */
+  #onVisible(peer: Peer, responses: readonly Message[]): void {
+    if (peer.isRemoved) return
+    for (const response of responses) peer.node.step(response)
     const { term } = peer.node
-    if (peer.isLeader && termBefore !== term && peer.state?.appliedTerm === term) this.#events.onLeading(peer)
-  }
-
-  #refusal(peer: Peer): ServerError {
-    const { region } = peer
-    return region === undefined ? peer.notLeader() : epochNotMatch(this.#shared, region, region.epoch.version - 1)
+    if (peer.isLeader && peer.state?.visibleTerm === term && peer.knownTerm !== term) {
+      peer.knownTerm = term
+      this.#events.onLeading(peer)
+    }
+    this.#serveReads(peer)
+    if (peer.hasWork) this.markDirty(peer)
   }
 
   /**
@@ -286,12 +284,8 @@ export class Turn {
 
   #serveReads(peer: Peer): void {
     if (peer.state === undefined || peer.rounds.isEmpty) return
-    const ready = peer.rounds.ready(peer.state.appliedIndex)
+    const ready = peer.rounds.ready(peer.state.visibleIndex)
     for (const read of ready) this.#answers.push(() => { read.resume(true) })
     if (ready.length > 0) this.schedule()
   }
-}
-
-function isAdmin(entry: Entry): boolean {
-  return entry.type !== EntryType.Normal || (entry.data.length > 0 && entry.data[0] !== EntryKind.Data)
 }

@@ -25,6 +25,10 @@ export interface Machine {
   engine: MemEngine | undefined
   env: TestEnv
   store: StoreApi | undefined
+  /** The engine applies nothing more, until `release`. */
+  isStalled: boolean
+  /** What the stalled engine owes, in order. */
+  readonly waiting: (() => void)[]
 }
 
 /** Stores on virtual time, with links that can be cut and a PD that only hands out ids and operators. */
@@ -47,6 +51,7 @@ export class StoreCluster implements Pick<StorePd, 'askSplit'> {
     this.world = new World(seed)
     this.machines = Array.from({ length: count }, (_, at) => ({
       id: storeId(at + 1), disk: new TestDisk(), engine: undefined, store: undefined, env: new TestEnv(this.world, `store-${at + 1}`),
+      isStalled: false, waiting: [],
     }))
   }
 
@@ -62,7 +67,14 @@ export class StoreCluster implements Pick<StorePd, 'askSplit'> {
 
   start(machine: Machine, first?: Region): StoreApi {
     const env = machine.env = new TestEnv(this.world, `store-${machine.id}`)
-    const options = { defer: (run: () => void): void => { env.defer(run) }, deferFlush: (run: () => void): void => { env.setTimer(3, run) } }
+    const later = (run: () => void): void => {
+      if (machine.isStalled) machine.waiting.push(run)
+      else env.defer(run)
+    }
+    const options = {
+      defer: later, deferFlush: (run: () => void): void => { env.setTimer(3, run) },
+      get inlineBytesMax() { return machine.isStalled ? -1 : 64 << 10 },
+    }
     if (machine.engine === undefined) machine.engine = new MemEngine(options)
     else machine.engine.reopen(options)
     const store = createStore({
@@ -84,7 +96,15 @@ export class StoreCluster implements Pick<StorePd, 'askSplit'> {
     machine.store = undefined
     machine.disk.crash(keep)
     machine.engine?.crash()
+    machine.isStalled = false
+    machine.waiting.length = 0
     for (const other of this.machines) other.store?.onLinkDown(machine.id)
+  }
+
+  /** A stalled engine goes on with what it was given. */
+  release(machine: Machine): void {
+    machine.isStalled = false
+    for (const run of machine.waiting.splice(0)) machine.env.defer(run)
   }
 
   isCut(from: number, to: number): boolean { return this.cut.has(`${from}>${to}`) }

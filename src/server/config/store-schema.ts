@@ -110,6 +110,22 @@ const raftFields: readonly Field[] = [
     doc: 'Writes of one store that wait for their answer; beyond it, writes get ServerIsBusy.',
   },
   {
+    key: 'raftstore.apply-pending-size-limit', kind: 'size', default: initial.applyPendingBytesMax, min: mib, max: 16 * gib,
+    doc: 'Committed entries of one store that the storage engine has not taken yet; beyond it raft hands out no more.',
+  },
+  {
+    key: 'storage.scheduler-pending-write-threshold', kind: 'size', default: initial.writesPendingBytesMax, min: 16 * mib, max: 16 * gib,
+    doc: 'Writes of one store that are queued or on their way into the engine; beyond it, writes get ServerIsBusy.',
+  },
+  {
+    key: 'storage.flow-control.memtables-size-limit', kind: 'size', default: initial.memtableBytesMax, min: 8 * mib, max: 64 * gib,
+    doc: 'At so many bytes in memtables the engine is behind, and writes get ServerIsBusy.',
+  },
+  {
+    key: 'storage.flow-control.soft-pending-compaction-bytes-limit', kind: 'size', default: initial.compactionBytesMax, min: mib,
+    max: 16_384 * gib, doc: 'The same for bytes that wait for compaction.',
+  },
+  {
     key: 'raftstore.raft-log-gc-tick-interval', kind: 'duration', default: initial.logGcTickMs, min: 100, max: 60 * minute,
     doc: 'How often the raft log is cut.',
   },
@@ -241,7 +257,11 @@ function raftConfig(values: ConfigValues): StoreConfig {
     electionTicksMin: raftstore('raft-election-timeout-ticks'), leaseTicks: raftstore('vote-guard-ticks'),
     leaseMs: raftstore('raft-store-max-leader-lease'), raftMessageBytesMax: raftstore('raft-max-size-per-msg'),
     raftInflightMessagesMax: raftstore('raft-max-inflight-msgs'), uncommittedBytesMax: raftstore('raft-max-uncommitted-size'),
-    proposalsPendingMax: raftstore('proposals-pending-max'), logGcTickMs: raftstore('raft-log-gc-tick-interval'),
+    proposalsPendingMax: raftstore('proposals-pending-max'), applyPendingBytesMax: raftstore('apply-pending-size-limit'),
+    writesPendingBytesMax: values.number('storage.scheduler-pending-write-threshold'),
+    memtableBytesMax: values.number('storage.flow-control.memtables-size-limit'),
+    compactionBytesMax: values.number('storage.flow-control.soft-pending-compaction-bytes-limit'),
+    logGcTickMs: raftstore('raft-log-gc-tick-interval'),
     logGcCountLimit: raftstore('raft-log-gc-count-limit'), logGcBytesLimit: raftstore('raft-log-gc-size-limit'),
     idleFlushMs: raftstore('idle-flush-interval'), snapshotChunkBytes: values.number('server.snap-chunk-size'),
     snapshotBytesPerSecond: values.number('server.snap-io-max-bytes-per-sec'),

@@ -13,7 +13,12 @@ export interface ClusterPlan {
   readonly faults: FaultPlan
   readonly store: StoreConfig
   readonly pd: Partial<PdConfig>
-  readonly disk: { readonly inlineBytesMax: number; readonly persistChance: number }
+  readonly disk: {
+    readonly inlineBytesMax: number
+    readonly persistChance: number
+    readonly stallChance: number
+    readonly stallMeanMs: number
+  }
   readonly raft: RaftNoise
   readonly clients: number
   readonly loops: number
@@ -42,6 +47,7 @@ export interface AdminPlan {
 }
 
 export function drawClusterPlan(random: SimRandom): ClusterPlan {
+  const stalls = random.fork('stalls')
   const noisy = random.chance(0.5)
   const faults = drawFaults(random)
   const mean = (probability: number, low: number, high: number): number =>
@@ -53,7 +59,7 @@ export function drawClusterPlan(random: SimRandom): ClusterPlan {
       storeDisconnectMs: 3_000, maxStoreDownMs: 10_000, operatorTimeoutMs: 5_000, compactEntries: 60, compactKeepEntries: 10,
       idWindowIds: 20,
     },
-    disk: { inlineBytesMax: random.pick([64, 16 << 10])!, persistChance: random.pick([0, 0.01, 0.2])! },
+    disk: { inlineBytesMax: random.pick([64, 16 << 10])!, persistChance: random.pick([0, 0.01, 0.2])!, ...drawStalls(stalls) },
     raft: {
       loss: noisy ? random.pick([0, 0.01, 0.1])! : 0, duplicate: noisy ? random.pick([0.02, 0.1, 0.3])! : 0,
       lateMs: random.pick([20, 200, 2_000])!,
@@ -66,6 +72,12 @@ export function drawClusterPlan(random: SimRandom): ClusterPlan {
       move: faults.rates.wipe > 0 ? 0 : mean(0.6, 1_000, 6_000),
     },
   }
+}
+
+/** Most engines stall now and then: for a moment often, or for seconds. */
+function drawStalls(random: SimRandom): { readonly stallChance: number; readonly stallMeanMs: number } {
+  const stallMeanMs = random.pick([5, 80, 1_000, 3_000])!
+  return { stallChance: random.chance(0.6) ? random.pick([1, 8, 30])! / (stallMeanMs * 10) : 0, stallMeanMs }
 }
 
 function drawStoreConfig(random: SimRandom): StoreConfig {
@@ -84,7 +96,7 @@ export function describeCluster(plan: ClusterPlan): string {
   return `${plan.pds} pd, ${plan.stores} stores, ${plan.safetyMs} ms; ${describePlan(plan.faults)}; ` +
     `raft loss=${raft.loss} dup=${raft.duplicate} late=${raft.lateMs}ms; message=${store.raftMessageBytesMax}B ` +
     `inflight=${store.raftInflightMessagesMax} gc=${store.logGcCountLimit}/${store.logGcTickMs}ms flush=${store.idleFlushMs}ms ` +
-    `chunk=${store.snapshotChunkBytes}B persist=${plan.disk.persistChance}; ` +
+    `chunk=${store.snapshotChunkBytes}B persist=${plan.disk.persistChance} stall=${plan.disk.stallChance}/${plan.disk.stallMeanMs}ms; ` +
     `${plan.clients}x${plan.loops} clients ${plan.keys} keys think=${plan.thinkMs}ms probe=${plan.probeMs}ms; ` +
     (kinds.join(' ') || 'no admin')
 }

@@ -123,6 +123,8 @@ export class ClusterWorld implements SimWorld, FaultTargets {
   /** From here on anything may fail. */
   startFaults(): void {
     this.isHealed = false
+    const { stallChance, stallMeanMs } = this.plan.disk
+    for (const disk of this.#disks) disk.quality = { ...disk.quality, stallChance, stallMeanMs }
     this.nemesis.start()
     this.admin.start()
     this.prober.start()
