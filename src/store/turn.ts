@@ -269,7 +269,8 @@ export class Turn {
 
   /**
    * What follows from a committed split or change of members may not reach the log before the HardState that proves the
-   * commit (ARCHITECTURE.md, Durability). No sync: the log is durable in order.
+   * commit (ARCHITECTURE.md, Durability): the log is durable in order. Synced all the same: a voter that was removed is gone
+   * soon, and a leader of two that forgot the commit would need its vote.
    */
   saveCommit(peer: Peer): void {
     const batch = this.#shared.log.batch()
@@ -279,7 +280,7 @@ export class Turn {
     const commit = hardState.commit < last ? hardState.commit : last
     batch.hardState(peer.regionId, { ...hardState, commit })
     peer.commitUnsaved = commit < hardState.commit
-    this.#shared.log.append(batch, false, () => {})
+    this.#shared.log.append(batch, true, () => {})
   }
 
   #serveReads(peer: Peer): void {
