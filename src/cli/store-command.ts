@@ -49,7 +49,8 @@ async function run(values: ConfigValues, options: NodeOptions): Promise<number> 
     log, stopWithStdin: options.stopWithStdin === true,
     create: onFatal => new StoreNode({
       name: 'store', settings, log, onFatal, failpoints: options.failpoint ?? [], config: () => values.all(),
-      openStorage: (_env, onDiskError) => openStoreOnDisk(settings.dataDir, settings, onDiskError),
+      openStorage: (_env, onDiskError) => openStoreOnDisk(
+        settings.dataDir, { ...settings, reserveDiskBytes: settings.raft.reserveDiskBytes }, onDiskError),
     }),
     onReady: node => {
       if (options.json) {

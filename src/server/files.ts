@@ -47,6 +47,8 @@ export const removeFile = (path: string): void => { rmSync(path, { force: true }
 export interface DiskSpace {
   readonly capacityBytes: number
   readonly availableBytes: number
+  /** Of these, not for writes: a placeholder was given back. */
+  readonly heldBackBytes?: number
 }
 
 export function diskSpace(path: string): DiskSpace {

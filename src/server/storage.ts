@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { ignore } from '../common/assert.js'
 import type { Env } from '../common/env.js'
@@ -11,6 +12,7 @@ import { claimFolder } from './data-folder.js'
 import type { FolderKind } from './data-folder.js'
 import { diskSpace, ensureFolder } from './files.js'
 import type { DiskSpace } from './files.js'
+import { Placeholder } from './placeholder.js'
 import { FileSpool, MemorySpool } from './spool.js'
 import { StartupError } from './startup-error.js'
 
@@ -39,6 +41,8 @@ export interface StoreSizes extends LogSizes {
   readonly blockCacheBytes: number
   readonly memtableBytes: number
   readonly backgroundJobs: number
+  /** `storage.reserve-space`, held by a placeholder file; absent or 0: none is made. */
+  readonly reserveDiskBytes?: number
 }
 
 /** A disk fails in the background: nothing written later is acknowledged, and the process must end. */
@@ -68,6 +72,10 @@ export async function openLogOnDisk(kind: FolderKind, path: string, sizes: LogSi
 
 /** @throws StartupError */
 export async function openStoreOnDisk(path: string, sizes: StoreSizes, onDiskError: OnDiskError): Promise<StoreStorage> {
+  const placeholder = new Placeholder(resolve(path), sizes.reserveDiskBytes ?? 0)
+  const space = (): DiskSpace => placeholder.watch(diskSpace(resolve(path)))
+  // A full disk has room again before anything is written.
+  if (existsSync(resolve(path))) space()
   const { raftLog, folder = path, close } = await openLogOnDisk('store', path, sizes)
   try {
     const { openRocksEngine } = await import('../engine/rocks-engine.js')
@@ -76,7 +84,7 @@ export async function openStoreOnDisk(path: string, sizes: StoreSizes, onDiskErr
       path: ensureFolder(folder, 'db'), memtableBytes, blockCacheBytes, backgroundJobs, onError: onDiskError,
     })
     return {
-      engine, raftLog, folder, spool: new FileSpool(folder), diskSpace: () => diskSpace(folder),
+      engine, raftLog, folder, spool: new FileSpool(folder), diskSpace: space,
       close: async () => {
         await engine.close()
         await close()

@@ -94,7 +94,8 @@ export class StoreNode implements StoreFace {
   #storage: StoreStorage | undefined
   #adapter: StorePdAdapter | undefined
   #pdHeardAtMs = Number.NEGATIVE_INFINITY
-  #space = { atMs: Number.NEGATIVE_INFINITY, capacityBytes: 0, availableBytes: 0 }
+  #space: ReturnType<NonNullable<StoreStorage['diskSpace']>> & { readonly atMs: number }
+    = { atMs: Number.NEGATIVE_INFINITY, capacityBytes: 0, availableBytes: 0 }
   #starting: Promise<void> | undefined
   #stopping: Promise<void> | undefined
 
@@ -259,7 +260,7 @@ export class StoreNode implements StoreFace {
   }
 
   /** Asking the file system may take its time. */
-  #diskSpace(ask: NonNullable<StoreStorage['diskSpace']>): { readonly capacityBytes: number; readonly availableBytes: number } {
+  #diskSpace(ask: NonNullable<StoreStorage['diskSpace']>): ReturnType<typeof ask> {
     const nowMs = this.env.clock.monotonicMs()
     if (nowMs - this.#space.atMs >= diskSpaceMs) this.#space = { atMs: nowMs, ...ask() }
     return this.#space

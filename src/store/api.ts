@@ -110,7 +110,7 @@ export interface StoreDependencies {
   /** The process must end: a broken invariant or a broken disk. Never returns to normal work. */
   readonly onFatal: (error: Error) => void
   /** Of the disk the store writes to; asked about once a second. Absent: nobody knows, and it is never full. */
-  readonly diskSpace?: () => { readonly capacityBytes: number; readonly availableBytes: number }
+  readonly diskSpace?: () => { readonly capacityBytes: number; readonly availableBytes: number; readonly heldBackBytes?: number }
   /** What is wrong with a key as a boundary of regions? Absent: any key will do. */
   readonly boundaryMistake?: (key: Uint8Array) => string | undefined
   /** Bugs on purpose (plants.ts), for the simulator only. */

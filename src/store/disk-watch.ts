@@ -7,6 +7,8 @@ import { readBatch } from '../engine/batch-writer.js'
 export interface DiskSpace {
   readonly capacityBytes: number
   readonly availableBytes: number
+  /** Of these, not for writes. */
+  readonly heldBackBytes?: number
 }
 
 /** Below this part of the reserve a follower takes no more entries: what is left is for deletes, compactions and a restart. */
@@ -34,8 +36,10 @@ export class DiskWatch {
     this.#reserveBytes = reserveBytes
   }
 
-  get space(): DiskSpace { return this.#own ?? { capacityBytes: 0, availableBytes: 0 } }
-  get isFull(): boolean { return this.#isBelow(this.#reserveBytes) }
+  get space(): { readonly capacityBytes: number; readonly availableBytes: number } {
+    return { capacityBytes: this.#own?.capacityBytes ?? 0, availableBytes: this.#own?.availableBytes ?? 0 }
+  }
+  get isFull(): boolean { return this.#isBelow(this.#reserveBytes + (this.#own?.heldBackBytes ?? 0)) }
   get isCritical(): boolean { return this.#isBelow(Math.min(this.#reserveBytes / criticalShare, criticalBytesMax)) }
   /** Things may change within seconds. */
   get isUrgent(): boolean { return this.#isAnyLow || this.#isBelow(this.#reserveBytes * nearReserves) }
