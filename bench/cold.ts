@@ -86,7 +86,11 @@ function dropPageCache(folder: string): number {
 async function countsOf(system: KarstSystem): Promise<Counts[]> {
   const nodes = system.cluster.processes?.stores ?? []
   return Promise.all(nodes.map(async node => {
-    const text = await fetch(`http://${node.statusAddress}/metrics`, { signal: AbortSignal.timeout(20_000) }).then(answer => answer.text())
+    const text = await fetch(`http://${node.statusAddress}/metrics`, { signal: AbortSignal.timeout(20_000) }).then(answer => answer.text(), error => {
+      const dead = system.cluster.processes?.dead[0]
+      throw new BenchError(dead === undefined ? `store ${node.index} gives no figures: ${String(error)}`
+        : `${dead.kind} ${dead.index} ended; the end of its log:\n${system.cluster.processes?.tail(dead) ?? ''}`)
+    })
     return Object.fromEntries(counters.map(name => [name, metric(text, `karst_${name}`, '') ?? NaN])) as unknown as Counts
   }))
 }
