@@ -5,7 +5,7 @@ import { composeTs } from '../common/ids.js'
 import type { RegionId, StoreId, Ts } from '../common/ids.js'
 import type { Region } from '../common/region.js'
 import { PdRefusedError, PdUnavailableError } from '../pd/api.js'
-import type { PdClient } from '../pd/api.js'
+import type { PdClient, StoreBearer } from '../pd/api.js'
 import type { RpcChannel } from '../transport/api.js'
 import type { ClusterHealth, Member, Operator, RegionBeat, RegionRoute, Requests, Responses, RouteAnswer, RpcName, StoreMeta,
   StoreStats } from '../wire/messages.js'
@@ -296,12 +296,14 @@ class RemotePdClient implements PdClient {
 
   async allocIds(count: number): Promise<number> { return (await this.#call('AllocId', { count })).first }
 
-  async putStore(store: StoreMeta, force = false): Promise<void> { await this.#call('PutStore', { store, force }) }
+  async putStore(store: StoreMeta, force = false, bearer?: StoreBearer): Promise<void> {
+    await this.#call('PutStore', { store, force, incarnation: bearer?.incarnation ?? 0, previous: bearer?.previous ?? [] })
+  }
 
   async getStores(): Promise<readonly StoreMeta[]> { return (await this.#call('GetStores', {})).stores }
 
-  async storeHeartbeat(stats: StoreStats): Promise<Responses['StoreHeartbeat']> {
-    return await this.#call('StoreHeartbeat', { stats })
+  async storeHeartbeat(stats: StoreStats, incarnation = 0): Promise<Responses['StoreHeartbeat']> {
+    return await this.#call('StoreHeartbeat', { stats, incarnation })
   }
 
   async regionHeartbeat(beats: readonly RegionBeat[]): Promise<readonly Operator[]> {

@@ -18,6 +18,12 @@ export class PdRefusedError extends Error {
   }
 }
 
+/** This life of a store, and the lives of its folder before that PD may know it by. */
+export interface StoreBearer {
+  readonly incarnation: number
+  readonly previous: readonly number[]
+}
+
 /**
  * What a client or a store asks PD. Implemented by client/pd-client.ts over RPC (finds the leader among the members,
  * retries with back-off until the deadline) and by tests in memory. All methods reject with PdUnavailableError, or with
@@ -33,10 +39,11 @@ export interface PdClient {
   /** @returns the first of `count` consecutive fresh ids. Unique over the whole cluster and all kinds of id. */
   allocIds(count: number): Promise<number>
   /** @param force  carries out a burial that loses replicas; takes an offline store back when it says `up` */
-  putStore(store: StoreMeta, force?: boolean): Promise<void>
+  putStore(store: StoreMeta, force?: boolean, bearer?: StoreBearer): Promise<void>
   getStores(): Promise<readonly StoreMeta[]>
   /** @returns all stores that are not tombstones, and whose disks are full. */
-  storeHeartbeat(stats: StoreStats): Promise<Responses['StoreHeartbeat']>
+  /** @param incarnation  as it registered with */
+  storeHeartbeat(stats: StoreStats, incarnation?: number): Promise<Responses['StoreHeartbeat']>
   regionHeartbeat(beats: readonly RegionBeat[]): Promise<readonly Operator[]>
   askSplit(region: Region, count: number): Promise<readonly SplitIds[]>
   reportSplit(regions: readonly Region[]): Promise<void>

@@ -261,10 +261,15 @@ export class Leadership {
 
   bootstrapped(region: Region): void { this.tree.putRegion(region, region.peers[0]!.peerId, this.#nowMs) }
 
-  storeHeartbeat(stats: StoreStats): RequestError | undefined {
+  storeHeartbeat(stats: StoreStats, incarnation: number): RequestError | undefined {
     const known = this.#port.state().stores.get(stats.storeId)
     if (known === undefined) return invalid(`store ${stats.storeId} is not known; it must register first`)
     if (known.state === 'tombstone') return invalid(`store ${stats.storeId} is a tombstone`)
+    const bearer = this.#port.state().incarnations.get(stats.storeId) ?? 0
+    if (bearer !== incarnation) {
+      return invalid(`store ${stats.storeId} is borne by another process, at ${known.address}, which was started from a copy `
+        + 'of this folder')
+    }
     const { wallMs, monotonicMs } = this.#now()
     this.liveness.heard(stats, monotonicMs, wallMs)
     return undefined

@@ -113,7 +113,7 @@ export class PdServer {
 
   #storeHandlers(): RpcHandlers {
     return {
-      PutStore: this.#asLeader<'PutStore'>((leadership, { store, force }, respond) => {
+      PutStore: this.#asLeader<'PutStore'>((leadership, { store, force, incarnation, previous }, respond) => {
         const isBurial = store.state === 'tombstone' && !force && this.#node.state.stores.get(store.storeId)?.state === 'offline'
         const refusal = isBurial ? leadership.burialRefusal(store.storeId) : undefined
         if (refusal !== undefined) {
@@ -122,14 +122,16 @@ export class PdServer {
         }
         // By force: an operator takes an offline store back. Without: the store says that it is there.
         const command: PdCommand = store.state === 'up' && force
-          ? { kind: 'setStoreState', storeId: store.storeId, state: 'up' } : { kind: 'putStore', store }
+          ? { kind: 'setStoreState', storeId: store.storeId, state: 'up' }
+          : incarnation !== 0 && store.state === 'up' ? { kind: 'registerStore', store, incarnation, previous }
+            : { kind: 'putStore', store }
         this.#propose(command, () => { respond(ok(empty)) }, error => { respond(err(error)) })
       }),
       GetStores: this.#asLeader<'GetStores'>((_leadership, _request, respond) => {
         respond(ok({ stores: [...this.#node.state.stores.values()] }))
       }),
-      StoreHeartbeat: this.#asLeader<'StoreHeartbeat'>((leadership, { stats }, respond) => {
-        const refusal = leadership.storeHeartbeat(stats)
+      StoreHeartbeat: this.#asLeader<'StoreHeartbeat'>((leadership, { stats, incarnation }, respond) => {
+        const refusal = leadership.storeHeartbeat(stats, incarnation)
         respond(refusal === undefined ? ok(this.#storeAnswer(leadership)) : err(refusal))
       }),
     }

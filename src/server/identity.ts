@@ -5,6 +5,7 @@ import type { StoreId } from '../common/ids.js'
 import { Cf, LogStateKind } from '../engine/api.js'
 import type { Engine, RaftLog } from '../engine/api.js'
 import { BatchWriter } from '../engine/batch-writer.js'
+import type { StoreBearer } from '../pd/api.js'
 import { readFileIfThere, writeFileDurably } from './files.js'
 import { StartupError } from './startup-error.js'
 
@@ -28,9 +29,13 @@ interface IdentityFile {
   readonly clusterId: string
   readonly storeId: number
   readonly bootstrap?: BootstrapIntent
+  /** In the record of the raft log alone: the life that PD knew last, and those after it that it may know. */
+  readonly lives?: readonly number[]
 }
 
 const storeRecord = regionId(0)
+/** Starts in a row that PD may have heard of without our hearing that it did. */
+const livesMax = 32
 /** In CF raft, behind the keys of regions (store/state-records). */
 const markKey = Uint8Array.of(2)
 
@@ -77,7 +82,10 @@ export class IdentityKeeper {
       throw new StartupError('dataDirDamaged', `${this.#path} says store ${file.storeId} of cluster ${file.clusterId}, the raft log `
         + `says store ${record.storeId} of cluster ${record.clusterId}: parts of two stores are mixed in this folder.`)
     }
-    if (file === undefined) this.#write({ ...record, ...(record.bootstrap && { bootstrap: record.bootstrap }) })
+    if (file === undefined) {
+      const { format, clusterId, storeId: id, bootstrap } = record
+      this.#write({ format, clusterId, storeId: id, ...(bootstrap && { bootstrap }) })
+    }
     return { clusterId: BigInt(record.clusterId), storeId: storeId(record.storeId) }
   }
 
@@ -87,10 +95,31 @@ export class IdentityKeeper {
       format: 1, clusterId: identity.clusterId.toString(), storeId: identity.storeId, ...(bootstrap && { bootstrap }),
     }
     await this.#writeMark(file)
+    const lives = this.#readRecord()?.lives
     const batch = this.#log.batch()
-    batch.state(storeRecord, LogStateKind.Store, utf8(JSON.stringify(file)))
+    batch.state(storeRecord, LogStateKind.Store, utf8(JSON.stringify({ ...file, ...(lives && { lives }) })))
     await new Promise<void>(resolve => { this.#log.append(batch, true, resolve) })
     this.#write(file)
+  }
+
+  /**
+   * A new life begins: durable before PD hears of it, beside those that PD may know instead. Two processes on copies of one
+   * folder draw two; PD goes on with one of them, and the other's folder does not know that one.
+   */
+  async beginLife(incarnation: number): Promise<StoreBearer> {
+    const previous = this.#readRecord()?.lives ?? []
+    const [known, ...tried] = previous
+    await this.#writeLives(known === undefined ? [incarnation] : [known, ...tried.slice(1 - livesMax), incarnation])
+    return { incarnation, previous }
+  }
+
+  /** PD knows this life. */
+  async lifeIsKnown(incarnation: number): Promise<void> { await this.#writeLives([incarnation]) }
+
+  async #writeLives(lives: readonly number[]): Promise<void> {
+    const batch = this.#log.batch()
+    batch.state(storeRecord, LogStateKind.Store, utf8(JSON.stringify({ ...this.#readRecord(), lives })))
+    await new Promise<void>(resolve => { this.#log.append(batch, true, resolve) })
   }
 
   get intent(): BootstrapIntent | undefined { return this.#file?.bootstrap ?? this.#readRecord()?.bootstrap }

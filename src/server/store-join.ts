@@ -23,6 +23,8 @@ export interface Joined {
   readonly identity: StoreIdentity
   /** The first region of the cluster is this store's to write, perhaps again, before it starts. */
   readonly firstRegion: Region | undefined
+  /** This life of the store, as PD knows it. */
+  readonly incarnation: number
 }
 
 const logAgainMs = 10_000
@@ -58,12 +60,12 @@ class Join {
     const { intent } = keeper
     if (intent !== undefined) {
       const firstRegion = await this.#offer(identity, intent)
-      if (firstRegion !== undefined) return { identity, firstRegion }
+      if (firstRegion !== undefined) return { identity, firstRegion, incarnation: await this.#register(identity) }
       await keeper.save(identity, undefined)
     }
-    await this.#register(identity)
+    const incarnation = await this.#register(identity)
     env.log('info', 'store.registered', { store: identity.storeId, cluster: identity.clusterId })
-    return { identity, firstRegion: undefined }
+    return { identity, firstRegion: undefined, incarnation }
   }
 
   async #takeIdentity(): Promise<StoreIdentity> {
@@ -90,14 +92,16 @@ class Join {
     env.failpoint('join.after-offer')
     if (!isOurs) return undefined
     env.log('info', 'store.bootstraps', { store: identity.storeId, cluster: identity.clusterId, region: region.regionId })
-    // Where this store lives may have changed since the first offer.
-    await this.#register(identity)
     return region
   }
 
-  async #register(identity: StoreIdentity): Promise<void> {
-    const { pd, metaOf } = this.#options
-    await this.#registering(identity, () => pd.putStore(metaOf(identity.storeId)))
+  /** Where it lives, which may have changed, and which of its lives this is. Nothing is served before. */
+  async #register(identity: StoreIdentity): Promise<number> {
+    const { env, pd, metaOf, keeper } = this.#options
+    const bearer = await keeper.beginLife(1 + env.random.below(2 ** 26) * 2 ** 26 + env.random.below(2 ** 26))
+    await this.#registering(identity, () => pd.putStore(metaOf(identity.storeId), false, bearer))
+    await keeper.lifeIsKnown(bearer.incarnation)
+    return bearer.incarnation
   }
 
   async #registering<T>(identity: StoreIdentity, call: () => Promise<T>): Promise<T> {

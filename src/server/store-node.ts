@@ -159,7 +159,7 @@ export class StoreNode implements StoreFace {
     this.#goOn()
     const isNew = this.#storeId === 0
     const joining = this.#openPd()
-    const { identity, firstRegion } = await joinCluster({
+    const { identity, firstRegion, incarnation } = await joinCluster({
       env, pd: joining, keeper, pdAddresses: this.settings.pdAddresses, metaOf: storeId => this.#meta(storeId), signal: this.#wait.signal,
     })
     this.#goOn()
@@ -171,7 +171,7 @@ export class StoreNode implements StoreFace {
       env, pd, openChannel: address => openChannel({ env, address, hello: this.#hello }),
     })
     this.#closers.add(() => { directory.close() })
-    const store = this.#createStore(identity.storeId, storage, pd, directory)
+    const store = this.#createStore(identity.storeId, incarnation, storage, pd, directory)
     if (firstRegion !== undefined && !isWritten(storage, firstRegion.regionId)) store.bootstrapRegion(firstRegion)
     env.failpoint('join.after-first-region')
     store.start()
@@ -225,11 +225,11 @@ export class StoreNode implements StoreFace {
     return pd
   }
 
-  #createStore(storeId: StoreId, storage: StoreStorage, pd: PdClient, directory: StoreDirectory): StoreApi {
+  #createStore(storeId: StoreId, incarnation: number, storage: StoreStorage, pd: PdClient, directory: StoreDirectory): StoreApi {
     const { env, settings } = this
     const { onFatal } = this.#options
     const adapter = new StorePdAdapter({
-      env, pd, beatMsMax: settings.raft.regionHeartbeatMs * 2,
+      env, pd, incarnation, beatMsMax: settings.raft.regionHeartbeatMs * 2,
       onStores: stores => {
         this.#pdHeardAtMs = env.clock.monotonicMs()
         directory.learn(stores)

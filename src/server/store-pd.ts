@@ -29,6 +29,8 @@ export interface StorePdOptions {
   readonly onRefused: (error: PdRefusedError) => void
   /** A heartbeat older than this may be of a leadership that is over: it is not repeated to a new PD leader. */
   readonly beatMsMax: number
+  /** As it registered with; 0: not told. */
+  readonly incarnation?: number
 }
 
 interface SentBeat {
@@ -154,7 +156,7 @@ export class StorePdAdapter implements StorePd {
     if (this.#isReporting || this.#isClosed) return
     this.#isReporting = true
     this.#stats = undefined
-    this.#ask('StoreHeartbeat', this.#pd.storeHeartbeat(stats), answer => {
+    this.#ask('StoreHeartbeat', this.#pd.storeHeartbeat(stats, this.#options.incarnation ?? 0), answer => {
       this.#isReporting = false
       if (answer !== undefined) {
         this.#learn(answer.stores)

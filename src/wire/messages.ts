@@ -209,9 +209,11 @@ export interface Requests {
   Bootstrap: { readonly store: StoreMeta; readonly region: Region }
   AllocId: { readonly count: number }
   /** force: a burial that loses replicas is refused without it; with `up`, an operator takes an offline store back. */
-  PutStore: { readonly store: StoreMeta; readonly force: boolean }
+  PutStore: {
+    readonly store: StoreMeta; readonly force: boolean; readonly incarnation: number; readonly previous: readonly number[]
+  }
   GetStores: Empty
-  StoreHeartbeat: { readonly stats: StoreStats }
+  StoreHeartbeat: { readonly stats: StoreStats; readonly incarnation: number }
   RegionHeartbeat: { readonly beats: readonly RegionBeat[] }
   AskSplit: { readonly region: Region; readonly count: number }
   ReportSplit: { readonly regions: readonly Region[] }

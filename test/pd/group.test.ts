@@ -43,7 +43,7 @@ t.test('everything but regions survives a restart; regions come back with heartb
     const { first } = mustOk(group, 'AllocId', { count: 700 })
     t.ok(first > greatest, 'ids grow')
     greatest = first + 699
-    mustOk(group, 'PutStore', { store: store(ids.storeId, { labels: { zone: `z${round}` } }), force: false })
+    mustOk(group, 'PutStore', { store: store(ids.storeId, { labels: { zone: `z${round}` } }), force: false, incarnation: 0, previous: [] })
     world.runFor(500)
     if (round % 7 === 3) {
       group.kill(group.members[0]!)
@@ -74,21 +74,22 @@ t.test('the registry refuses what would confuse two stores', async t => {
     t.equal(result.error?.kind, 'InvalidArgument')
     t.match(result.error?.reason, text)
   }
-  refused(must(group, 'PutStore', { store: store(99_999), force: false }), /never allocated/)
-  refused(must(group, 'StoreHeartbeat', { stats: stats(99_999) }), /not known/)
+  refused(must(group, 'PutStore', { store: store(99_999), force: false, incarnation: 0, previous: [] }), /never allocated/)
+  refused(must(group, 'StoreHeartbeat', { stats: stats(99_999), incarnation: 0 }), /not known/)
   const { first } = mustOk(group, 'AllocId', { count: 1 })
-  refused(must(group, 'PutStore', { store: store(first, { address: `s${ids.storeId}:20160` }), force: false }), /belongs to store/)
-  mustOk(group, 'PutStore', { store: store(first), force: false })
-  mustOk(group, 'PutStore', { store: store(first, { state: 'offline' }), force: false })
-  mustOk(group, 'PutStore', { store: store(first), force: false })
+  const taken = store(first, { address: `s${ids.storeId}:20160` })
+  refused(must(group, 'PutStore', { store: taken, force: false, incarnation: 0, previous: [] }), /belongs to store/)
+  mustOk(group, 'PutStore', { store: store(first), force: false, incarnation: 0, previous: [] })
+  mustOk(group, 'PutStore', { store: store(first, { state: 'offline' }), force: false, incarnation: 0, previous: [] })
+  mustOk(group, 'PutStore', { store: store(first), force: false, incarnation: 0, previous: [] })
   t.equal(mustOk(group, 'GetStores', {}).stores.find(one => one.storeId === first)?.state, 'offline',
     'a restart does not undo it')
   const { first: heir } = mustOk(group, 'AllocId', { count: 1 })
-  mustOk(group, 'PutStore', { store: store(heir, { address: `s${first}:20160` }), force: false })
-  mustOk(group, 'PutStore', { store: store(first, { state: 'tombstone' }), force: false })
-  refused(must(group, 'PutStore', { store: store(first), force: false }), /tombstone/)
-  refused(must(group, 'StoreHeartbeat', { stats: stats(first) }), /tombstone/)
-  t.same(mustOk(group, 'StoreHeartbeat', { stats: stats(heir) }).stores.map(one => one.storeId), [ids.storeId, heir])
+  mustOk(group, 'PutStore', { store: store(heir, { address: `s${first}:20160` }), force: false, incarnation: 0, previous: [] })
+  mustOk(group, 'PutStore', { store: store(first, { state: 'tombstone' }), force: false, incarnation: 0, previous: [] })
+  refused(must(group, 'PutStore', { store: store(first), force: false, incarnation: 0, previous: [] }), /tombstone/)
+  refused(must(group, 'StoreHeartbeat', { stats: stats(first), incarnation: 0 }), /tombstone/)
+  t.same(mustOk(group, 'StoreHeartbeat', { stats: stats(heir), incarnation: 0 }).stores.map(one => one.storeId), [ids.storeId, heir])
   refused(must(group, 'AllocId', { count: 0 }), /count/)
   t.equal(must(group, 'Tso', { count: 1 << 18 }).ok, false)
 })
@@ -130,9 +131,9 @@ t.test('replicas: a learner joins, is promoted, until there are three', async t 
   for (let i = 0; i < 3; i++) {
     const { first } = mustOk(group, 'AllocId', { count: 1 })
     stores.push(first)
-    mustOk(group, 'PutStore', { store: store(first), force: false })
+    mustOk(group, 'PutStore', { store: store(first), force: false, incarnation: 0, previous: [] })
   }
-  for (const id of stores) mustOk(group, 'StoreHeartbeat', { stats: stats(id) })
+  for (const id of stores) mustOk(group, 'StoreHeartbeat', { stats: stats(id), incarnation: 0 })
   let peers = [peer(ids.regionId + 1, ids.storeId)]
   let confVer = 1
   const kinds: string[] = []
@@ -188,8 +189,8 @@ t.test('three members: one leads, the others say who; a killed leader is replace
     const leader = group.awaitLeader()
     greatest = Math.max(greatest, mustOk(group, 'AllocId', { count: 10 }).first)
     const { first: id } = mustOk(group, 'AllocId', { count: 1 })
-    mustOk(group, 'PutStore', { store: store(id), force: false })
-    for (let i = 0; i < 30; i++) mustOk(group, 'PutStore', { store: store(ids.storeId, { labels: { n: `${i}` } }), force: false })
+    mustOk(group, 'PutStore', { store: store(id), force: false, incarnation: 0, previous: [] })
+    for (let i = 0; i < 30; i++) mustOk(group, 'PutStore', { store: store(ids.storeId, { labels: { n: `${i}` } }), force: false, incarnation: 0, previous: [] })
     const killedAtMs = world.nowMs
     group.kill(leader)
     const next = group.awaitLeader()
@@ -217,7 +218,7 @@ t.test('a raft snapshot that was lost on its way is sent again', async t => {
   const follower = group.members.find(member => member !== leader)!
   group.kill(follower)
   for (let i = 0; i < 60; i++) {
-    mustOk(group, 'PutStore', { store: store(ids.storeId, { labels: { n: `${i}` } }), force: false })
+    mustOk(group, 'PutStore', { store: store(ids.storeId, { labels: { n: `${i}` } }), force: false, incarnation: 0, previous: [] })
   }
   group.lostTypes.add(MessageType.Snapshot)
   group.start(follower)

@@ -20,13 +20,13 @@ class Cluster {
     this.id = first + 3
     this.peers = [peer(first + 4, first), peer(first + 5, first + 1), peer(first + 6, first + 2)]
     mustOk(this.group, 'Bootstrap', { store: store(first), region: region({ id: this.id, peers: [this.peers[0]] }) })
-    for (const id of this.stores.slice(1)) mustOk(this.group, 'PutStore', { store: store(id), force: false })
+    for (const id of this.stores.slice(1)) mustOk(this.group, 'PutStore', { store: store(id), force: false, incarnation: 0, previous: [] })
     this.hear(this.stores)
     this.beat()
   }
 
   hear(ids: readonly number[], more: Partial<StoreStats> = {}): void {
-    for (const id of ids) mustOk(this.group, 'StoreHeartbeat', { stats: stats(id, more) })
+    for (const id of ids) mustOk(this.group, 'StoreHeartbeat', { stats: stats(id, more), incarnation: 0 })
   }
 
   beat(more: Parameters<typeof beat>[0] = {}): void {
@@ -86,9 +86,9 @@ t.test('a leader whose store is silent, or that does not report, leads no longer
 t.test('a leader on a buried store is none', async t => {
   const cluster = new Cluster()
   const [a] = cluster.stores
-  mustOk(cluster.group, 'PutStore', { store: store(a, { state: 'offline' }), force: false })
+  mustOk(cluster.group, 'PutStore', { store: store(a, { state: 'offline' }), force: false, incarnation: 0, previous: [] })
   t.ok(cluster.health.kinds.includes('store-offline'))
-  mustOk(cluster.group, 'PutStore', { store: store(a, { state: 'tombstone' }), force: true })
+  mustOk(cluster.group, 'PutStore', { store: store(a, { state: 'tombstone' }), force: true, incarnation: 0, previous: [] })
   t.ok(cluster.health.kinds.includes('region-without-leader'), cluster.health.text)
 })
 
@@ -99,10 +99,10 @@ t.test('full disks, clocks and versions that differ, holes', async t => {
   cluster.hear([a], { wallMs: wallMs + 60_000 })
   cluster.hear([b], { availableBytes: 1e6, isDiskFull: true, reserveBytes: 2 ** 28 })
   cluster.hear([c], { availableBytes: 3e8, reserveBytes: 2 ** 28 })
-  mustOk(cluster.group, 'PutStore', { store: store(c, { version: '0.2.0' }), force: false })
+  mustOk(cluster.group, 'PutStore', { store: store(c, { version: '0.2.0' }), force: false, incarnation: 0, previous: [] })
   t.same(cluster.health.kinds, ['store-clock', 'store-disk-full', 'store-low-space', 'versions'])
   t.match(cluster.health.text, /clock that is 60\.0 s ahead of PD's/)
-  const { fullStoreIds, lowStoreIds } = mustOk(cluster.group, 'StoreHeartbeat', { stats: stats(a) })
+  const { fullStoreIds, lowStoreIds } = mustOk(cluster.group, 'StoreHeartbeat', { stats: stats(a), incarnation: 0 })
   t.same({ fullStoreIds, lowStoreIds }, { fullStoreIds: [b], lowStoreIds: [b, c] })
   cluster.beat({ confVer: 4, version: 2, start: 'm' })
   t.ok(cluster.health.kinds.includes('hole'))

@@ -64,7 +64,7 @@ t.test('on the native log: everything is there after each reopening, also after 
   let last = await served(node, 'Tso', { count: 10 })
   for (let round = 0; round < 4; round++) {
     for (let i = 0; i < 60; i++) {
-      await served(node, 'PutStore', { store: store(first, { labels: { round: `${round}.${i}` } }), force: false })
+      await served(node, 'PutStore', { store: store(first, { labels: { round: `${round}.${i}` } }), force: false, incarnation: 0, previous: [] })
     }
     await new Promise<void>(resolve => { node.stop(100, resolve) })
     await log.close()

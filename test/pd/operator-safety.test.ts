@@ -28,12 +28,12 @@ class Cluster {
     this.peers = this.stores.slice(0, 3).map((on, at) => peer(this.id + 1 + at, on))
     const alone = { id: this.id, peers: [this.peers[0]!] }
     mustOk(this.group, 'Bootstrap', { store: store(this.stores[0]!), region: region(alone) })
-    for (const id of this.stores.slice(1)) mustOk(this.group, 'PutStore', { store: store(id), force: false })
+    for (const id of this.stores.slice(1)) mustOk(this.group, 'PutStore', { store: store(id), force: false, incarnation: 0, previous: [] })
     this.hear(this.stores)
     this.beat({})
   }
 
-  hear(ids: readonly number[]): void { for (const id of ids) mustOk(this.group, 'StoreHeartbeat', { stats: stats(id) }) }
+  hear(ids: readonly number[]): void { for (const id of ids) mustOk(this.group, 'StoreHeartbeat', { stats: stats(id), incarnation: 0 }) }
 
   shape(more: RegionShape = {}): RegionShape { return { id: this.id, confVer: this.confVer, peers: this.peers, ...more } }
 
@@ -57,11 +57,11 @@ class Cluster {
   }
 
   bury(id: number, force: boolean): string {
-    const result = must(this.group, 'PutStore', { store: store(id, { state: 'tombstone' }), force })
+    const result = must(this.group, 'PutStore', { store: store(id, { state: 'tombstone' }), force, incarnation: 0, previous: [] })
     return result.ok ? 'ok' : (result.error as { reason: string }).reason
   }
 
-  offline(id: number): void { mustOk(this.group, 'PutStore', { store: store(id, { state: 'offline' }), force: false }) }
+  offline(id: number): void { mustOk(this.group, 'PutStore', { store: store(id, { state: 'offline' }), force: false, incarnation: 0, previous: [] }) }
 }
 
 t.test('a removal that leaves no quorum is refused, and carried out by force', async t => {

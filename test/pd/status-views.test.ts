@@ -16,9 +16,9 @@ t.test('the views speak PD\'s names and survive JSON', async t => {
   const shape = { id: first + 1, peers: [peer(first + 2, first)] }
   mustOk(group, 'Bootstrap', { store: store(first, { labels: { zone: 'a' } }), region: region(shape) })
   const { first: second } = mustOk(group, 'AllocId', { count: 1 })
-  mustOk(group, 'PutStore', { store: store(second), force: false })
-  mustOk(group, 'StoreHeartbeat', { stats: stats(first) })
-  mustOk(group, 'StoreHeartbeat', { stats: stats(second) })
+  mustOk(group, 'PutStore', { store: store(second), force: false, incarnation: 0, previous: [] })
+  mustOk(group, 'StoreHeartbeat', { stats: stats(first), incarnation: 0 })
+  mustOk(group, 'StoreHeartbeat', { stats: stats(second), incarnation: 0 })
   mustOk(group, 'RegionHeartbeat', { beats: [beat(shape)] })
   world.runFor(3_000)
   const node = group.awaitLeader().node!

@@ -186,6 +186,27 @@ t.test('a tombstone does not come back, and one that runs ends', async t => {
   await refused(t, lone(t, join(dataDir, 'extra'), cluster.pdAddresses).node.start(), 'storeTombstone', /empty --data-dir/)
 })
 
+t.test('of two processes on copies of one folder one bears the store, the other ends, and its folder is refused from then on', async t => {
+  const dataDir = folder(t)
+  const cluster = await start(t, { dataDir, stores: 1 })
+  const first = lone(t, join(dataDir, 'a'), cluster.pdAddresses)
+  await first.node.start()
+  const id = first.node.storeId
+  cpSync(join(dataDir, 'a'), join(dataDir, 'b'), { recursive: true, filter: path => !/LOCK$/.test(path) })
+  const copy = lone(t, join(dataDir, 'b'), cluster.pdAddresses)
+  await copy.node.start()
+  t.equal(copy.node.storeId, id)
+  t.match(await first.fatal, { name: 'StartupError', code: 'storeRefused', message: /borne by another process/ })
+  await first.node.stop(0)
+  await refused(t, lone(t, join(dataDir, 'a'), cluster.pdAddresses).node.start(), 'storeRefused', /another copy of this folder/)
+  await refused(t, lone(t, join(dataDir, 'a'), cluster.pdAddresses).node.start(), 'storeRefused', /another copy of this folder/)
+  // Who bears it starts again as often as it likes.
+  await copy.node.stop(0)
+  const again = lone(t, join(dataDir, 'b'), cluster.pdAddresses)
+  await again.node.start()
+  t.equal(again.node.storeId, id)
+})
+
 t.test('a second store on the address of a living one is refused', async t => {
   const dataDir = folder(t)
   const cluster = await start(t, { dataDir })

@@ -85,8 +85,9 @@ t.test('a client is served what clients ask for, and nothing of what stores say 
     t.equal(heard, isDenied ? 'PermissionDenied' : 'ok', name)
   }
   t.same(door.served, names.filter(name => !peersOnly.includes(name) && name !== 'PutStore'))
-  t.equal(door.ask(hello('client'), 'PutStore', { store: { ...meta, state: 'offline' }, force: false }), 'ok', 'what an operator decides')
-  t.equal(door.ask(hello('client'), 'PutStore', { store: meta, force: true }), 'ok', 'an operator takes a store back')
+  const wish = { store: { ...meta, state: 'offline' as const }, force: false, incarnation: 0, previous: [] }
+  t.equal(door.ask(hello('client'), 'PutStore', wish), 'ok', 'what an operator decides')
+  t.equal(door.ask(hello('client'), 'PutStore', { store: meta, force: true, incarnation: 0, previous: [] }), 'ok', 'an operator takes a store back')
   t.equal(door.ask(hello('pd', 5), 'AllocId', { count: 1 }), 'PermissionDenied', 'PD is no store')
   t.equal(door.ask(hello('pd', 0), 'JoinMember', requests.JoinMember[0]!), 'ok', 'a member that has no id yet')
 })
@@ -102,7 +103,8 @@ t.test('a store speaks for itself alone', async t => {
   const snapshotOfThree = { ...envelopes.find(one => one.message.snapshot)!, from: { ...peer, storeId: storeId(3) } }
   const begin = { ...requests.SnapshotBegin[0]!, snapshotId: '3-1-1-1', envelope: snapshotOfThree }
   const own: { [N in RpcName]?: Requests[N] } = {
-    StoreHeartbeat: { stats }, PutStore: { store: meta, force: false }, Bootstrap: { store: meta, region }, RegionHeartbeat: { beats: [beat, beat] },
+    StoreHeartbeat: { stats, incarnation: 0 }, PutStore: { store: meta, force: false, incarnation: 0, previous: [] },
+    Bootstrap: { store: meta, region }, RegionHeartbeat: { beats: [beat, beat] },
     SnapshotBegin: begin, SnapshotChunk: { snapshotId: '3-1-1-1', sequence: 0, rows: emptyBytes, crc32c: 0 },
     SnapshotEnd: { snapshotId: '3-1-1-1', chunks: 0, crc32c: 0 },
   }

@@ -112,9 +112,12 @@ export const requests: { readonly [N in RpcName]: readonly Requests[N][] } = {
   IsBootstrapped: [{}],
   Bootstrap: [{ store, region }, { store: bareStore, region: wholeRegion }],
   AllocId: [{ count: 1_000 }],
-  PutStore: [{ store, force: false }, { store: { ...store, state: 'offline' }, force: true }],
+  PutStore: [
+    { store, force: false, incarnation: 77, previous: [1, 2 ** 52] },
+    { store: { ...store, state: 'offline' }, force: true, incarnation: 0, previous: [] },
+  ],
   GetStores: [{}],
-  StoreHeartbeat: [{ stats }],
+  StoreHeartbeat: [{ stats, incarnation: 77 }],
   RegionHeartbeat: [{ beats: [
     { region, leader: peer, term: 9, downPeers: [{ peer: learner, downSeconds: 61 }], pendingPeers: [learner, peer],
       approximateBytes: 1, approximateKeys: 2, pendingProgress: 2 ** 40 },

@@ -14,8 +14,8 @@ import type { PdCommand } from './commands.js'
 /** allocIds: the first id. bootstrap, claimMember: 1 = it is the caller's, 0 = somebody was faster. */
 export type CommandResult = Result<number, RequestError>
 
-/** 2: members that were replaced. States without any are written as before, and version 1 is read. */
-const stateVersions = { first: 1, replacedMembers: 2 } as const
+/** 2: members that were replaced, lives of stores. States without any are written as before, and version 1 is read. */
+const stateVersions = { first: 1, bearers: 2 } as const
 /** One command takes at most this many ids. */
 export const idsPerCommandMax = 1 << 20
 
@@ -39,6 +39,9 @@ export class ClusterState {
   /** Members that were replaced: their ids are never in the group again. */
   readonly #retired = new Set<number>()
 
+  /** Which life of a store bears its id. Stores that never said one are absent. */
+  readonly #incarnations = new Map<StoreId, number>()
+
   get clusterId(): bigint { return this.#clusterId }
   get idBound(): number { return this.#idBound }
   /** Every timestamp that was ever issued has a physical part below this. */
@@ -48,6 +51,7 @@ export class ClusterState {
   get firstRegion(): Region | undefined { return this.#bootstrap?.region }
   get stores(): ReadonlyMap<StoreId, StoreMeta> { return this.#stores }
   get members(): ReadonlyMap<number, PdMember> { return this.#members }
+  get incarnations(): ReadonlyMap<StoreId, number> { return this.#incarnations }
   get awaitedMembers(): ReadonlyMap<number, number> { return this.#awaited }
   get retiredMembers(): ReadonlySet<number> { return this.#retired }
 
@@ -64,6 +68,7 @@ export class ClusterState {
         return ok(first)
       }
       case 'putStore': return this.#applyPutStore(command.store)
+      case 'registerStore': return this.#applyRegister(command.store, command.incarnation, command.previous)
       case 'setStoreState': return this.#applyStoreState(command.storeId, command.state)
       case 'tsoWindow':
         if (command.boundMs > this.#tsoBoundMs) this.#tsoBoundMs = command.boundMs
@@ -107,6 +112,18 @@ export class ClusterState {
     const state = this.#stores.get(store.storeId)?.state ?? 'up'
     this.#stores.set(store.storeId, { ...store, state })
     return ok(0)
+  }
+
+  /** Whoever goes on from the life that is known bears the id from now on; a folder that was copied before does not. */
+  #applyRegister(store: StoreMeta, incarnation: number, previous: readonly number[]): CommandResult {
+    const known = this.#incarnations.get(store.storeId)
+    if (known !== undefined && known !== incarnation && !previous.includes(known)) {
+      return invalid(`store ${store.storeId} was started from another copy of this folder, at `
+        + `${this.#stores.get(store.storeId)?.address}; one folder serves at a time, and this one is behind`)
+    }
+    const put = this.#applyPutStore(store)
+    if (put.ok) this.#incarnations.set(store.storeId, incarnation)
+    return put
   }
 
   #refusalOf(store: StoreMeta): string | undefined {
@@ -158,7 +175,7 @@ export class ClusterState {
 
   /** @returns owned bytes; equal states give equal bytes */
   encode(): Uint8Array {
-    const version = this.#retired.size === 0 ? stateVersions.first : stateVersions.replacedMembers
+    const version = this.#retired.size + this.#incarnations.size === 0 ? stateVersions.first : stateVersions.bearers
     const writer = new ByteWriter().u8(version).u64(this.#clusterId).uint(this.#idBound).uint(this.#tsoBoundMs)
     writer.u8(this.#bootstrap === undefined ? 0 : 1)
     if (this.#bootstrap !== undefined) {
@@ -171,13 +188,16 @@ export class ClusterState {
     const members = [...this.#members.values()].sort((left, right) => left.memberId - right.memberId)
     writer.uint(members.length)
     for (const member of members) writeMember(writer, member)
-    if (version >= stateVersions.replacedMembers) {
+    if (version >= stateVersions.bearers) {
       const awaited = [...this.#awaited].sort(([left], [right]) => left - right)
       writer.uint(awaited.length)
       for (const [id, token] of awaited) writer.uint(id).uint(token)
       const retired = [...this.#retired].sort((left, right) => left - right)
       writer.uint(retired.length)
       for (const id of retired) writer.uint(id)
+      const lives = [...this.#incarnations].sort(([left], [right]) => left - right)
+      writer.uint(lives.length)
+      for (const [id, incarnation] of lives) writer.uint(id).uint(incarnation)
     }
     return writer.finish()
   }
@@ -186,7 +206,7 @@ export class ClusterState {
   static decode(bytes: Uint8Array): ClusterState {
     const reader = new ByteReader(bytes, 'PD state')
     const state = new ClusterState()
-    const version = reader.version(stateVersions.replacedMembers)
+    const version = reader.version(stateVersions.bearers)
     state.#clusterId = reader.u64()
     state.#idBound = reader.uint()
     state.#tsoBoundMs = reader.uint()
@@ -199,12 +219,16 @@ export class ClusterState {
       const member = readMember(reader)
       state.#members.set(member.memberId, member)
     }
-    if (version >= stateVersions.replacedMembers) {
+    if (version >= stateVersions.bearers) {
       for (let left = reader.uint(); left > 0; left--) {
         const id = reader.uint()
         state.#awaited.set(id, reader.uint())
       }
       for (let left = reader.uint(); left > 0; left--) state.#retired.add(reader.uint())
+      for (let left = reader.uint(); left > 0; left--) {
+        const id = storeId(reader.uint())
+        state.#incarnations.set(id, reader.uint())
+      }
     }
     reader.end()
     return state

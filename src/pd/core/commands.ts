@@ -17,6 +17,10 @@ export type PdCommand =
   /** Result: the first of `count` ids that belong to whoever proposed this very command. */
   | { readonly kind: 'allocIds'; readonly count: number }
   | { readonly kind: 'putStore'; readonly store: StoreMeta }
+  /** A store that starts says who it is; `previous`: what its folder was registered as before. */
+  | {
+    readonly kind: 'registerStore'; readonly store: StoreMeta; readonly incarnation: number; readonly previous: readonly number[]
+  }
   | { readonly kind: 'setStoreState'; readonly storeId: StoreId; readonly state: StoreMeta['state'] }
   /** Timestamps with a physical part below `boundMs` may be issued by the proposer. */
   | { readonly kind: 'tsoWindow'; readonly boundMs: number }
@@ -30,7 +34,7 @@ export type PdCommand =
 const commandVersion = 1
 const kinds: readonly PdCommand['kind'][] =
   ['initCluster', 'bootstrap', 'allocIds', 'putStore', 'setStoreState', 'tsoWindow', 'putMember', 'replaceMember',
-    'claimMember']
+    'claimMember', 'registerStore']
 
 /** Who proposed an entry: `incarnation` is drawn once per process life, `sequence` counts within it. */
 export interface ProposalId {
@@ -50,6 +54,11 @@ export function encodeProposal(id: ProposalId, command: PdCommand): Uint8Array {
       break
     case 'allocIds': writer.uint(command.count); break
     case 'putStore': writeStore(writer, command.store); break
+    case 'registerStore':
+      writeStore(writer, command.store)
+      writer.uint(command.incarnation).uint(command.previous.length)
+      for (const one of command.previous) writer.uint(one)
+      break
     case 'setStoreState': writer.uint(command.storeId).u8(storeStateCode(command.state)); break
     case 'tsoWindow': writer.uint(command.boundMs); break
     case 'putMember': writeMember(writer, command.member); break
@@ -82,6 +91,10 @@ function readCommand(reader: ByteReader, kind: PdCommand['kind']): PdCommand {
     case 'bootstrap': return { kind, store: readStore(reader), region: readRegion(reader) }
     case 'allocIds': return { kind, count: reader.uint() }
     case 'putStore': return { kind, store: readStore(reader) }
+    case 'registerStore': {
+      const [store, incarnation] = [readStore(reader), reader.uint()]
+      return { kind, store, incarnation, previous: Array.from({ length: reader.uint() }, () => reader.uint()) }
+    }
     case 'setStoreState': return { kind, storeId: storeId(reader.uint()), state: readStoreState(reader) }
     case 'tsoWindow': return { kind, boundMs: reader.uint() }
     case 'putMember': return { kind, member: readMember(reader) }

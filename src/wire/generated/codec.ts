@@ -882,8 +882,10 @@ export function readAllocIdResponse(r: BodyReader, t: number): Responses['AllocI
 
 export function writePutStoreRequest(w: FrameWriter, v: Requests['PutStore']): number {
   const t = w.table(layouts.putStoreRequestLayout)
-  w.link(t + 4, writeStoreMeta(w, v.store))
-  w.setU8(t + 8, v.force ? 1 : 0)
+  w.link(t + 12, writeStoreMeta(w, v.store))
+  w.setU8(t + 20, v.force ? 1 : 0)
+  w.setU64(t + 4, v.incarnation)
+  w.u64s(t + 16, v.previous)
   return t
 }
 
@@ -892,6 +894,8 @@ export function readPutStoreRequest(r: BodyReader, t: number): Requests['PutStor
   return {
     store: readStoreMeta(r, r.target(t, vt, 4)),
     force: r.fieldU8(t, vt, 6) !== 0,
+    incarnation: r.fieldU64(t, vt, 8) as never,
+    previous: r.u64s(t, vt, 10) as never,
   }
 }
 
@@ -935,7 +939,8 @@ export function readStoreHeartbeatResponse(r: BodyReader, t: number): Responses[
 
 export function writeStoreHeartbeatRequest(w: FrameWriter, v: Requests['StoreHeartbeat']): number {
   const t = w.table(layouts.storeHeartbeatRequestLayout)
-  w.link(t + 4, writeStoreStats(w, v.stats))
+  w.link(t + 12, writeStoreStats(w, v.stats))
+  w.setU64(t + 4, v.incarnation)
   return t
 }
 
@@ -943,6 +948,7 @@ export function readStoreHeartbeatRequest(r: BodyReader, t: number): Requests['S
   const vt = r.vtable(t)
   return {
     stats: readStoreStats(r, r.target(t, vt, 4)),
+    incarnation: r.fieldU64(t, vt, 6) as never,
   }
 }
 

@@ -491,10 +491,12 @@ export const allocIdResponseLayout: Layout = {
 }
 
 export const putStoreRequestLayout: Layout = {
-  name: 'PutStoreRequest', isResponse: false, tableBytes: 12, vtable: [8, 12, 4, 8],
+  name: 'PutStoreRequest', isResponse: false, tableBytes: 24, vtable: [12, 24, 12, 20, 4, 16],
   fields: [
     { path: 'store', slot: 4, bytes: 4, kind: FieldKind.Table, required: true, names: undefined, struct: undefined, table: () => storeMetaLayout },
     { path: 'force', slot: 6, bytes: 1, kind: FieldKind.Bool, required: false, names: undefined, struct: undefined, table: undefined },
+    { path: 'incarnation', slot: 8, bytes: 8, kind: FieldKind.U64, required: false, names: undefined, struct: undefined, table: undefined },
+    { path: 'previous', slot: 10, bytes: 4, kind: FieldKind.U64s, required: false, names: undefined, struct: undefined, table: undefined },
   ],
 }
 
@@ -517,9 +519,10 @@ export const storeHeartbeatResponseLayout: Layout = {
 }
 
 export const storeHeartbeatRequestLayout: Layout = {
-  name: 'StoreHeartbeatRequest', isResponse: false, tableBytes: 8, vtable: [6, 8, 4],
+  name: 'StoreHeartbeatRequest', isResponse: false, tableBytes: 16, vtable: [8, 16, 12, 4],
   fields: [
     { path: 'stats', slot: 4, bytes: 4, kind: FieldKind.Table, required: true, names: undefined, struct: undefined, table: () => storeStatsLayout },
+    { path: 'incarnation', slot: 6, bytes: 8, kind: FieldKind.U64, required: false, names: undefined, struct: undefined, table: undefined },
   ],
 }
 

@@ -1308,8 +1308,23 @@ force():boolean {
   return offset ? !!this.bb!.readInt8(this.bb_pos + offset) : false;
 }
 
+incarnation():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 8);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
+previous(index: number):bigint|null {
+  const offset = this.bb!.__offset(this.bb_pos, 10);
+  return offset ? this.bb!.readUint64(this.bb!.__vector(this.bb_pos + offset) + index * 8) : BigInt(0);
+}
+
+previousLength():number {
+  const offset = this.bb!.__offset(this.bb_pos, 10);
+  return offset ? this.bb!.__vector_len(this.bb_pos + offset) : 0;
+}
+
 static startPutStoreRequest(builder:flatbuffers.Builder) {
-  builder.startObject(2);
+  builder.startObject(4);
 }
 
 static addStore(builder:flatbuffers.Builder, storeOffset:flatbuffers.Offset) {
@@ -1320,16 +1335,38 @@ static addForce(builder:flatbuffers.Builder, force:boolean) {
   builder.addFieldInt8(1, +force, +false);
 }
 
+static addIncarnation(builder:flatbuffers.Builder, incarnation:bigint) {
+  builder.addFieldInt64(2, incarnation, BigInt('0'));
+}
+
+static addPrevious(builder:flatbuffers.Builder, previousOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(3, previousOffset, 0);
+}
+
+static createPreviousVector(builder:flatbuffers.Builder, data:bigint[]):flatbuffers.Offset {
+  builder.startVector(8, data.length, 8);
+  for (let i = data.length - 1; i >= 0; i--) {
+    builder.addInt64(data[i]!);
+  }
+  return builder.endVector();
+}
+
+static startPreviousVector(builder:flatbuffers.Builder, numElems:number) {
+  builder.startVector(8, numElems, 8);
+}
+
 static endPutStoreRequest(builder:flatbuffers.Builder):flatbuffers.Offset {
   const offset = builder.endObject();
   builder.requiredField(offset, 4) // store
   return offset;
 }
 
-static createPutStoreRequest(builder:flatbuffers.Builder, storeOffset:flatbuffers.Offset, force:boolean):flatbuffers.Offset {
+static createPutStoreRequest(builder:flatbuffers.Builder, storeOffset:flatbuffers.Offset, force:boolean, incarnation:bigint, previousOffset:flatbuffers.Offset):flatbuffers.Offset {
   PutStoreRequest.startPutStoreRequest(builder);
   PutStoreRequest.addStore(builder, storeOffset);
   PutStoreRequest.addForce(builder, force);
+  PutStoreRequest.addIncarnation(builder, incarnation);
+  PutStoreRequest.addPrevious(builder, previousOffset);
   return PutStoreRequest.endPutStoreRequest(builder);
 }
 
@@ -1575,12 +1612,21 @@ stats(obj?:StoreStats):StoreStats|null {
   return offset ? (obj || new StoreStats()).__init(this.bb!.__indirect(this.bb_pos + offset), this.bb!) : null;
 }
 
+incarnation():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 6);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
 static startStoreHeartbeatRequest(builder:flatbuffers.Builder) {
-  builder.startObject(1);
+  builder.startObject(2);
 }
 
 static addStats(builder:flatbuffers.Builder, statsOffset:flatbuffers.Offset) {
   builder.addFieldOffset(0, statsOffset, 0);
+}
+
+static addIncarnation(builder:flatbuffers.Builder, incarnation:bigint) {
+  builder.addFieldInt64(1, incarnation, BigInt('0'));
 }
 
 static endStoreHeartbeatRequest(builder:flatbuffers.Builder):flatbuffers.Offset {
@@ -1589,9 +1635,10 @@ static endStoreHeartbeatRequest(builder:flatbuffers.Builder):flatbuffers.Offset 
   return offset;
 }
 
-static createStoreHeartbeatRequest(builder:flatbuffers.Builder, statsOffset:flatbuffers.Offset):flatbuffers.Offset {
+static createStoreHeartbeatRequest(builder:flatbuffers.Builder, statsOffset:flatbuffers.Offset, incarnation:bigint):flatbuffers.Offset {
   StoreHeartbeatRequest.startStoreHeartbeatRequest(builder);
   StoreHeartbeatRequest.addStats(builder, statsOffset);
+  StoreHeartbeatRequest.addIncarnation(builder, incarnation);
   return StoreHeartbeatRequest.endStoreHeartbeatRequest(builder);
 }
 
