@@ -46,7 +46,7 @@ function runFile(file) {
     const started = performance.now()
     const temporary = mkdtempSync(join(tmpdir(), 'karst-test-'))
     const child = spawn(process.execPath, ['--enable-source-maps', file, ...flags],
-      { cwd: root, env: { ...process.env, TMPDIR: temporary, TAP_TIMEOUT: '600' }, stdio: ['ignore', 'pipe', 'pipe'] })
+      { cwd: root, env: { ...process.env, TMPDIR: temporary, HOME: temporary, TAP_TIMEOUT: '600' }, stdio: ['ignore', 'pipe', 'pipe'] })
     const timer = setTimeout(() => child.kill('SIGKILL'), fileMsMax)
     const take = chunk => { if (output.length < 4e6) output += chunk }
     child.stdout.on('data', chunk => { take(chunk); parser.write(chunk) })

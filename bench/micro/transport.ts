@@ -6,6 +6,7 @@ import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { Env, Network } from '../../src/common/env.js'
 import { ok } from '../../src/common/result.js'
+import { drawClusterSecret } from '../../src/server/cluster-secret.js'
 import { RealEnv } from '../../src/server/real-env.js'
 import type { CallResult, RpcChannel } from '../../src/transport/api.js'
 import { openChannel } from '../../src/transport/rpc-channel.js'
@@ -31,7 +32,7 @@ async function serve(): Promise<void> {
   const { env } = node('server')
   const value = new Uint8Array(valueBytes).fill(7)
   const rpc = await listenRpc({
-    env, address: '127.0.0.1:0', hello: () => hello('store'), handlers: {
+    env, address: '127.0.0.1:0', secret: drawClusterSecret(), hello: () => hello('store'), handlers: {
       RawGet: (request, respond) => respond(ok({ value: request.key.length === keyBytes ? value : undefined })),
     },
   })

@@ -10,7 +10,7 @@ const ownTypes = {
   StoreHealth: 'StoreHealth', HealthProblem: 'HealthProblem',
   DownPeer: "RegionBeat['downPeers'][number]", Label: '{ readonly name: string; readonly value: string }',
   RaftBatch: '{ readonly envelopes: readonly RaftEnvelope[] }', ProtocolError: '{ readonly reason: string }',
-  Cancel: 'Empty', Empty: 'Empty', EmptyResponse: 'Empty', ServerError: 'ServerError', Operator: 'Operator',
+  Proof: '{ readonly proof: Uint8Array }', Cancel: 'Empty', Empty: 'Empty', EmptyResponse: 'Empty', ServerError: 'ServerError', Operator: 'Operator',
 }
 /** Block name -> [type, function suffix]. */
 const blocks = {
@@ -239,8 +239,8 @@ function readField(schema, field) {
   if (kind === 'U64s') return `r.${optional ? 'u64sOrNone' : 'u64s'}(t, vt, ${slot}) as never`
   if (kind === 'Strings') return `r.strings(t, vt, ${slot})`
   if (kind === 'U64') return `r.${optional ? 'fieldU64OrNone' : 'fieldU64'}(t, vt, ${slot}) as never`
-  if (kind === 'U64Big') return `r.fieldBig(t, vt, ${slot})`
-  if (kind === 'U32') return `r.fieldU32(t, vt, ${slot})`
+  if (kind === 'U64Big') return `r.fieldBig${optional ? 'OrNone' : ''}(t, vt, ${slot})`
+  if (kind === 'U32') return `r.fieldU32${optional ? 'OrNone' : ''}(t, vt, ${slot})`
   if (kind === 'F64') return `r.fieldF64(t, vt, ${slot})`
   if (kind === 'Bool') return `r.fieldU8(t, vt, ${slot}) !== 0`
   if (kind === 'Name') return `layouts.${lowerFirst(field.type)}Names[r.fieldU8(t, vt, ${slot})]!`

@@ -29,17 +29,18 @@ export function register(program: Command): void {
 }
 
 async function run(values: ConfigValues, options: NodeOptions): Promise<number> {
-  const [{ runNode }, { PdProcess }, { createLog }, { openLogOnDisk }] = await Promise.all([
+  const [{ runNode }, { PdProcess }, { createLog }, { openLogOnDisk }, { openClusterSecret }] = await Promise.all([
     import('../server/run-node.js'), import('../server/pd-member.js'), import('../server/logging.js'), import('../server/storage.js'),
-    import('../engine/native-raft-log.js')])
+    import('../server/cluster-secret.js'), import('../engine/native-raft-log.js')])
   const settings = pdSettings(values)
+  const secret = openClusterSecret(settings.clusterSecretFile)
   const log = createLog({
     level: values.text('log.level') as 'info', format: values.text('log.format') as 'text', file: values.text('log.file.filename'),
   })
   return await runNode({
     log, stopWithStdin: options.stopWithStdin === true,
     create: onFatal => new PdProcess({
-      settings, log, onFatal, failpoints: options.failpoint ?? [], config: () => values.all(),
+      settings, log, secret, onFatal, failpoints: options.failpoint ?? [], config: () => values.all(),
       openStorage: () => openLogOnDisk('pd', settings.dataDir, {}),
     }),
     onReady: member => {

@@ -4,6 +4,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { createClusterSecretFile } from '../server/cluster-secret.js'
 import { loopbackPorts } from '../server/loopback-ports.js'
 import { CommandError } from './output.js'
 
@@ -106,16 +107,18 @@ export async function spawnPlayground(plan: PlaygroundPlan): Promise<{ readonly 
   const local = (port: number | undefined): string => `127.0.0.1:${port}`
   const logDir = join(plan.dataDir, 'logs')
   mkdirSync(logDir, { recursive: true })
+  const secret = join(plan.dataDir, 'cluster-secret')
+  createClusterSecretFile(secret)
   const cluster = peers.map((port, at) => `pd-${at + 1}=http://${local(port)}`).join(',')
   const pd = clients.map((port, at): ChildPlan => ({
     kind: 'pd', name: `pd-${at + 1}`, args: ['pd', '--name', `pd-${at + 1}`, '--client-urls', `http://${local(port)}`,
       '--peer-urls', `http://${local(peers[at])}`, '--status-addr', local(pages[at]), '--initial-cluster', cluster,
-      '--data-dir', join(plan.dataDir, `pd-${at + 1}`)],
+      '--data-dir', join(plan.dataDir, `pd-${at + 1}`), '--cluster-secret-file', secret],
   }))
   const stores = addresses.map((port, at): ChildPlan => ({
     kind: 'store', name: `store-${at + 1}`, args: ['store', '--addr', local(port), '--status-addr', local(statuses[at]),
       '--pd', clients.map(local).join(','), '--data-dir', join(plan.dataDir, `store-${at + 1}`),
-      ...plan.set.flatMap(one => ['--set', one])],
+      '--cluster-secret-file', secret, ...plan.set.flatMap(one => ['--set', one])],
   }))
   return { pd: pd.map(one => new Child(one, logDir)), stores: stores.map(one => new Child(one, logDir)) }
 }

@@ -37,18 +37,19 @@ export function register(program: Command): void {
 }
 
 async function run(values: ConfigValues, options: NodeOptions): Promise<number> {
-  const [{ runNode }, { StoreNode }, { createLog }, { openStoreOnDisk }] = await Promise.all([
+  const [{ runNode }, { StoreNode }, { createLog }, { openStoreOnDisk }, { openClusterSecret }] = await Promise.all([
     import('../server/run-node.js'), import('../server/store-node.js'), import('../server/logging.js'), import('../server/storage.js'),
     // Loaded while the rest is: the store needs them at once.
-    import('../engine/native-raft-log.js'), import('../engine/rocks-engine.js')])
+    import('../server/cluster-secret.js'), import('../engine/native-raft-log.js'), import('../engine/rocks-engine.js')])
   const settings = storeSettings(values)
+  const secret = openClusterSecret(settings.clusterSecretFile)
   const log = createLog({
     level: values.text('log.level') as 'info', format: values.text('log.format') as 'text', file: values.text('log.file.filename'),
   })
   return await runNode({
     log, stopWithStdin: options.stopWithStdin === true,
     create: onFatal => new StoreNode({
-      name: 'store', settings, log, onFatal, failpoints: options.failpoint ?? [], config: () => values.all(),
+      name: 'store', settings, log, secret, onFatal, failpoints: options.failpoint ?? [], config: () => values.all(),
       openStorage: (_env, onDiskError) => openStoreOnDisk(
         settings.dataDir, { ...settings, reserveDiskBytes: settings.raft.reserveDiskBytes }, onDiskError),
     }),

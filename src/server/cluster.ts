@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { ignore } from '../common/assert.js'
 import type { KarstClient } from '../client/client.js'
 import { pdSchema, pdSettings } from './config/pd-schema.js'
+import { drawClusterSecret, openClusterSecret } from './cluster-secret.js'
 import { mustLoadConfig } from './config/load.js'
 import { storeSchema, storeSettings } from './config/store-schema.js'
 import { openConnection } from './connection.js'
@@ -10,6 +11,7 @@ import { noLog } from './logging.js'
 import type { LogSink } from './logging.js'
 import { loopbackPorts } from './loopback-ports.js'
 import { PdProcess } from './pd-member.js'
+import type { ClusterSecret } from '../transport/handshake.js'
 import { untilSettled } from './settled.js'
 import { StartupError } from './startup-error.js'
 import { MemoryLogDisk, MemoryStoreDisk, openLogOnDisk, openStoreOnDisk } from './storage.js'
@@ -95,6 +97,7 @@ class LocalCluster implements Cluster {
   readonly #options: ClusterOptions
   readonly #log: LogSink
   readonly #connections = new Set<Connection>()
+  readonly #secret = drawClusterSecret()
   #pd: readonly PdSlot[] = []
   readonly #stores: StoreSlot[] = []
   #closing: Promise<void> | undefined
@@ -116,7 +119,7 @@ class LocalCluster implements Cluster {
       this.#stores.push(new StoreSlot(`store-${at + 1}`, {
         'server.addr': `127.0.0.1:${storePorts[at] ?? 0}`, 'server.status-addr': '127.0.0.1:0', 'pd.endpoints': this.pdAddresses,
         ...this.#options.storeConfig,
-      }, this.#folder(`store-${at + 1}`)))
+      }, this.#folder(`store-${at + 1}`), this.#secret))
     }
     await Promise.all(this.#stores.map(slot => slot.start(this.#log, this.#onFatal)))
     if (stores > 0) await this.settled(timeoutMs)
@@ -132,7 +135,7 @@ class LocalCluster implements Cluster {
       this.#pd = clients.map((port, at) => new PdSlot(`pd-${at + 1}`, {
         'client-urls': [`http://127.0.0.1:${port}`], 'peer-urls': [`http://127.0.0.1:${peers[at]}`],
         'status-addr': `127.0.0.1:${pages[at]}`, 'initial-cluster': initialCluster, ...this.#options.pdConfig,
-      }, this.#folder(`pd-${at + 1}`)))
+      }, this.#folder(`pd-${at + 1}`), this.#secret))
       try {
         await Promise.all(this.#pd.map(slot => slot.start(this.#log, this.#onFatal)))
         return
@@ -204,6 +207,9 @@ class LocalCluster implements Cluster {
   }
 }
 
+const secretOf = ({ clusterSecretFile: file }: { readonly clusterSecretFile: string }, shared: ClusterSecret): ClusterSecret =>
+  file === '' ? shared : openClusterSecret(file)
+
 type OnFatal = (name: string, error: Error) => void
 
 /** A store of the cluster, up or down, with what it keeps while it is down. */
@@ -212,7 +218,11 @@ class StoreSlot implements ClusterStore {
   #last = { storeId: 0, address: '', statusAddress: '' }
   readonly #disk = new MemoryStoreDisk()
 
-  constructor(readonly name: string, readonly keys: Readonly<Record<string, unknown>>, readonly folder: string | undefined) {}
+  /** @param secret  unless the keys name a file */
+  constructor(
+    readonly name: string, readonly keys: Readonly<Record<string, unknown>>, readonly folder: string | undefined,
+    readonly secret: ClusterSecret,
+  ) {}
 
   get isUp(): boolean { return this.#node !== undefined }
   get storeId(): number { return this.#node?.storeId ?? this.#last.storeId }
@@ -230,7 +240,7 @@ class StoreSlot implements ClusterStore {
     })
     const settings = storeSettings(values)
     const node: StoreNode = new StoreNode({
-      name: this.name, settings, log, config: () => values.all(),
+      name: this.name, settings, log, secret: secretOf(settings, this.secret), config: () => values.all(),
       openStorage: async (env, onDiskError) => this.folder === undefined ? this.#disk.open(env)
         : await openStoreOnDisk(settings.dataDir, settings, onDiskError),
       onFatal: error => { if (this.#node === node) onFatal(this.name, error) },
@@ -270,7 +280,10 @@ class PdSlot {
   readonly #disk = new MemoryLogDisk()
   maxReplicas = 1
 
-  constructor(readonly name: string, readonly keys: Readonly<Record<string, unknown>>, readonly folder: string | undefined) {}
+  constructor(
+    readonly name: string, readonly keys: Readonly<Record<string, unknown>>, readonly folder: string | undefined,
+    readonly secret: ClusterSecret,
+  ) {}
 
   get clientAddress(): string { return String((this.keys['client-urls'] as readonly string[])[0]).replace('http://', '') }
 
@@ -282,7 +295,7 @@ class PdSlot {
     const settings = pdSettings(values)
     this.maxReplicas = settings.config.maxReplicas ?? 1
     const node: PdProcess = new PdProcess({
-      settings, log, config: () => values.all(),
+      settings, log, secret: secretOf(settings, this.secret), config: () => values.all(),
       openStorage: async env => this.folder === undefined ? this.#disk.open(env) : await openLogOnDisk('pd', settings.dataDir, {}),
       onFatal: error => { if (this.node === node) onFatal(this.name, error) },
     })

@@ -5,12 +5,13 @@ import { parseInitialCluster } from '../pd/config.js'
 import type { PdMember } from '../pd/config.js'
 import { createPdNode } from '../pd/pd-node.js'
 import type { PdNode } from '../pd/pd-node.js'
-import { openChannel } from '../transport/rpc-channel.js'
 import type { RpcHandler } from '../transport/api.js'
+import type { ClusterSecret } from '../transport/handshake.js'
+import { openChannel } from '../transport/rpc-channel.js'
 import { createRaftLinks } from '../transport/raft-links.js'
 import { listenRpc } from '../transport/rpc-server.js'
 import type { RpcServer } from '../transport/rpc-server.js'
-import { protocolVersion } from '../wire/messages.js'
+import { ownFeatures, spoken } from '../wire/features.js'
 import type { Hello, RaftEnvelope } from '../wire/messages.js'
 import { hostOf, portOf } from './advertise.js'
 import { Closers } from './closers.js'
@@ -32,6 +33,7 @@ import type { NodeState } from './store-node.js'
 export interface PdMemberOptions {
   readonly settings: PdSettings
   readonly log: LogSink
+  readonly secret: ClusterSecret
   readonly openStorage: (env: Env) => Promise<LogStorage>
   /** The member must end: a broken invariant or a broken disk. Nothing was closed. */
   readonly onFatal: (error: Error) => void
@@ -112,7 +114,7 @@ export class PdProcess implements PdFace {
     if (this.#state === 'stopping') throw new StartupError('stopped', `${this.name} was stopped while it started`)
   }
 
-  readonly #hello = (): Hello => ({ protocolVersion, clusterId: this.clusterId, role: 'pd', nodeId: this.memberId })
+  readonly #hello = (): Hello => ({ ...spoken, features: ownFeatures, clusterId: this.clusterId, role: 'pd', nodeId: this.memberId })
 
   async #assemble(): Promise<void> {
     const { env } = this
@@ -130,7 +132,7 @@ export class PdProcess implements PdFace {
       others: isJoining ? settings.join.map(withoutScheme)
         : configured.filter(member => member.name !== this.name).map(member => withoutScheme(member.peerUrls[0] ?? '')),
       clientUrls: () => this.#ownClientUrls(), isStopped: () => this.#state === 'stopping',
-      openChannel: address => openChannel({ env, address, hello: this.#hello }),
+      openChannel: address => openChannel({ env, address, hello: this.#hello, secret: this.#options.secret }),
     })
     const join: RpcHandler<'JoinMember'> = (request, respond, context) => {
       const handler = this.#node?.server.handlers.JoinMember ?? birth.answer
@@ -148,7 +150,7 @@ export class PdProcess implements PdFace {
     this.#goOn()
     const members = this.#membersFor(identity, configured)
     const links = createRaftLinks({
-      env, hello: this.#hello, addressOf: (to: StoreId) => this.#peerAddress(to),
+      env, hello: this.#hello, secret: this.#options.secret, addressOf: (to: StoreId) => this.#peerAddress(to),
       onDown: to => { this.#node?.onLinkDown(to) },
     })
     this.#closers.add(() => { links.close() })
@@ -193,7 +195,7 @@ export class PdProcess implements PdFace {
   async #listen(url: string, what: Pick<Parameters<typeof listenRpc>[0], 'handlers' | 'onRaft'>): Promise<void> {
     const { env } = this
     const address = withoutScheme(url)
-    const server = await listenRpc({ env, address, hello: this.#hello, ...what }).catch((error: unknown) => {
+    const server = await listenRpc({ env, address, hello: this.#hello, secret: this.#options.secret, ...what }).catch((error: unknown) => {
       throw new StartupError('addressInUse', `${(error as Error).message}. If another PD runs here, give this one its own --client-urls `
         + 'and --peer-urls.', { cause: error })
     })

@@ -8,11 +8,12 @@ import type { PdClient } from '../pd/api.js'
 import { rawEvaluator } from '../rawkv/evaluator.js'
 import type { StoreApi } from '../store/api.js'
 import { createStore } from '../store/store.js'
+import type { ClusterSecret } from '../transport/handshake.js'
 import { createRaftLinks } from '../transport/raft-links.js'
 import { openChannel } from '../transport/rpc-channel.js'
 import { listenRpc } from '../transport/rpc-server.js'
 import type { RpcServer } from '../transport/rpc-server.js'
-import { protocolVersion } from '../wire/messages.js'
+import { ownFeatures, spoken } from '../wire/features.js'
 import type { Hello, StoreMeta } from '../wire/messages.js'
 import { advertised } from './advertise.js'
 import { Closers } from './closers.js'
@@ -38,6 +39,7 @@ export interface StoreNodeOptions {
   readonly name: string
   readonly settings: StoreSettings
   readonly log: LogSink
+  readonly secret: ClusterSecret
   readonly openStorage: (env: Env, onDiskError: (error: Error) => void) => Promise<StoreStorage>
   /** The node must end: a broken invariant, a broken disk, or PD does not want it. Nothing was closed. */
   readonly onFatal: (error: Error) => void
@@ -144,7 +146,7 @@ export class StoreNode implements StoreFace {
   }
 
   readonly #hello = (): Hello =>
-    ({ protocolVersion, clusterId: this.#clusterId, role: 'store', nodeId: this.#storeId })
+    ({ ...spoken, features: ownFeatures, clusterId: this.#clusterId, role: 'store', nodeId: this.#storeId })
 
   async #assemble(): Promise<void> {
     const { env } = this
@@ -157,18 +159,18 @@ export class StoreNode implements StoreFace {
     storage.spool.sweep()
     await this.#listen()
     this.#goOn()
-    const isNew = this.#storeId === 0
-    const joining = this.#openPd()
+    // PD is greeted without a cluster id: which one it is of is compared afterwards, in words for the operator.
+    const joining = this.#openPd(() => ({ ...this.#hello(), clusterId: 0n }))
     const { identity, firstRegion, incarnation } = await joinCluster({
       env, pd: joining, keeper, pdAddresses: this.settings.pdAddresses, metaOf: storeId => this.#meta(storeId), signal: this.#wait.signal,
     })
     this.#goOn()
     this.#become(identity)
-    // PD takes heartbeats of a store from connections that were opened in its name.
-    const pd = isNew ? this.#openPd() : joining
-    if (isNew) joining.close()
+    // From now on in the name of this store and of its cluster: PD takes heartbeats of nobody else.
+    joining.close()
+    const pd = this.#openPd(this.#hello)
     const directory = new StoreDirectory({
-      env, pd, openChannel: address => openChannel({ env, address, hello: this.#hello }),
+      env, pd, openChannel: address => openChannel({ env, address, hello: this.#hello, secret: this.#options.secret }),
     })
     this.#closers.add(() => { directory.close() })
     const store = this.#createStore(identity.storeId, incarnation, storage, pd, directory)
@@ -193,7 +195,7 @@ export class StoreNode implements StoreFace {
   async #listen(): Promise<void> {
     const { env, settings } = this
     this.#server = await listenRpc({
-      env, address: settings.address, hello: this.#hello, handlers: this.#door.handlers,
+      env, address: settings.address, hello: this.#hello, secret: this.#options.secret, handlers: this.#door.handlers,
       onRaft: envelope => { this.#store?.onRaft(envelope) },
     }).catch((error: unknown) => {
       throw new StartupError('addressInUse', `${(error as Error).message}. If another store runs here, give this one its own --addr `
@@ -211,13 +213,12 @@ export class StoreNode implements StoreFace {
     this.#closers.add(() => { status.close() })
   }
 
-  #openPd(): PdClient {
+  #openPd(hello: () => Hello): PdClient {
     const { env } = this
-    // PD is greeted without a cluster id: which one it is of is compared afterwards, in words for the operator.
-    const greet = (): Hello => ({ protocolVersion, clusterId: 0n, role: 'store', nodeId: this.#storeId })
+    const { secret } = this.#options
     const pd = createPdClient({
       env, addresses: this.settings.pdAddresses, deadlineMs: pdDeadlineMs,
-      channelFor: address => openChannel({ env, address, hello: greet }),
+      channelFor: address => openChannel({ env, address, hello, secret }),
       onLeaderFound: () => { this.#adapter?.onLeaderFound() },
     })
     this.#closers.add(() => { pd.close() })
@@ -242,7 +243,7 @@ export class StoreNode implements StoreFace {
     })
     this.#adapter = adapter
     const links = createRaftLinks({
-      env, hello: this.#hello, addressOf: to => directory.addressOf(to),
+      env, hello: this.#hello, secret: this.#options.secret, addressOf: to => directory.addressOf(to),
       onUp: to => { this.#store?.onLinkUp(to) },
       onDown: to => { this.#store?.onLinkDown(to) },
     })

@@ -1,12 +1,13 @@
 import type { Connection, ConnectionHandler, Env, Timer } from '../common/env.js'
 import { copyBytes } from '../common/bytes.js'
-import { FrameDecoder, encodeHello, encodeProtocolError, encodeRequest } from '../wire/codec.js'
+import { FrameDecoder, encodeHello, encodeProof, encodeProtocolError, encodeRequest } from '../wire/codec.js'
 import { FrameReader, describeFrameError } from '../wire/frame.js'
 import type { FrameError } from '../wire/frame.js'
 import { FrameWriter } from '../wire/frame-writer.js'
 import { FrameKind, responseBit } from '../wire/messages.js'
 import type { Hello } from '../wire/messages.js'
-import { helloMismatch } from './handshake.js'
+import { DiallerHandshake } from './handshake.js'
+import type { ClusterSecret } from './handshake.js'
 import { transportLimits } from './limits.js'
 
 export interface LinkOwner {
@@ -22,6 +23,15 @@ export interface LinkOwner {
   expectsAnswers(): boolean
 }
 
+export interface LinkParts {
+  readonly env: Env
+  readonly address: string
+  /** Asked when it is dialled, and until our cluster is known. */
+  readonly hello: () => Hello
+  /** Of nodes; a client has none. */
+  readonly secret: ClusterSecret | undefined
+}
+
 /** Id of the link's own pings; those of callers begin at 1. */
 const pingId = 0
 
@@ -34,7 +44,7 @@ const pingId = 0
 export class Link implements ConnectionHandler {
   readonly #env: Env
   readonly #owner: LinkOwner
-  readonly #hello: Hello
+  readonly #handshake: DiallerHandshake
   readonly #connection: Connection
   readonly #reader = new FrameReader()
   readonly #decoder = new FrameDecoder()
@@ -48,10 +58,10 @@ export class Link implements ConnectionHandler {
   #sentBytes = 0
   #drainedBytes = 0
 
-  constructor(env: Env, address: string, hello: Hello, owner: LinkOwner) {
+  constructor({ env, address, hello, secret }: LinkParts, owner: LinkOwner) {
     this.#env = env
     this.#owner = owner
-    this.#hello = hello
+    this.#handshake = new DiallerHandshake(env.random, hello, secret)
     this.#timer = env.setTimer(transportLimits.handshakeMsMax, () => this.#fail('no Hello in time'))
     this.#connection = env.network.dial(address, this)
   }
@@ -77,12 +87,14 @@ export class Link implements ConnectionHandler {
     if (this.#state !== 'dialling') return
     this.#state = 'greeting'
     const w = new FrameWriter()
-    encodeHello(this.#hello, w)
+    encodeHello(this.#handshake.greeting, w)
     this.#connection.send(w.view())
   }
 
   onMessage(bytes: Uint8Array): void {
     this.#wasHeard = true
+    const stranger = this.#handshake.recheck()
+    if (stranger !== undefined) return this.#protocolError(stranger)
     const reader = this.#reader
     reader.reset(copyBytes(bytes))
     for (;;) {
@@ -110,10 +122,16 @@ export class Link implements ConnectionHandler {
     if (this.#state !== 'greeting') return { kind: 'UnknownKind', frameKind: frame.kind }
     const hello = this.#decoder.decodeHello(frame)
     if (!hello.ok) return hello.error
-    const mismatch = helloMismatch(this.#hello, hello.value) ?? this.#owner.refuses(hello.value)
-    if (mismatch !== undefined) {
-      this.#protocolError(mismatch)
+    const outcome = this.#handshake.onHello(hello.value)
+    const refusal = 'reason' in outcome ? outcome.reason : this.#owner.refuses(hello.value)
+    if (refusal !== undefined || 'reason' in outcome) {
+      this.#protocolError(refusal ?? '')
       return undefined
+    }
+    if (outcome.proof !== undefined) {
+      const w = new FrameWriter()
+      encodeProof(outcome.proof, w)
+      this.send(w.view())
     }
     this.#state = 'ready'
     this.#readyAtMs = this.#env.clock.monotonicMs()

@@ -5,12 +5,14 @@ import { FrameWriter } from '../wire/frame-writer.js'
 import type { Hello, RaftEnvelope } from '../wire/messages.js'
 import type { RaftLinks } from './api.js'
 import { Counters } from './counters.js'
+import type { ClusterSecret } from './handshake.js'
 import { RaftTarget, raftCounterNames } from './raft-target.js'
 import type { RaftTargetParts } from './raft-target.js'
 
 export interface RaftLinksOptions {
   readonly env: Env
   readonly hello: () => Hello
+  readonly secret: ClusterSecret
   /** Asked at every dial; undefined: not known now. */
   readonly addressOf: (to: StoreId) => string | undefined
   /** Both in later turns, and in pairs: up, down, up … */
@@ -39,7 +41,7 @@ class Links implements RaftLinksHandle {
       if (whom !== undefined) env.defer(() => { if (!this.#isClosed) whom(to) })
     }
     this.#parts = {
-      env, hello: options.hello, addressOf: options.addressOf, counters: this.#counters,
+      env, hello: options.hello, secret: options.secret, addressOf: options.addressOf, counters: this.#counters,
       // One for all targets: what a turn sends to one of them fits, and nothing is allocated for it.
       writer: new FrameWriter(limits.frameBytesMax, keptBytes),
       onUp: to => tell(options.onUp, to),

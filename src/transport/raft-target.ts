@@ -8,6 +8,7 @@ import type { Hello, RaftEnvelope } from '../wire/messages.js'
 import { envelopeBytes } from '../wire/raft-block.js'
 import { Backoff } from './backoff.js'
 import type { Counters } from './counters.js'
+import type { ClusterSecret } from './handshake.js'
 import { transportLimits } from './limits.js'
 import { Link } from './link.js'
 import type { LinkOwner } from './link.js'
@@ -15,6 +16,7 @@ import type { LinkOwner } from './link.js'
 export interface RaftTargetParts {
   readonly env: Env
   readonly hello: () => Hello
+  readonly secret: ClusterSecret
   readonly addressOf: (to: StoreId) => string | undefined
   readonly counters: Counters
   /** Shared by all targets: it is empty between two frames. */
@@ -112,7 +114,9 @@ export class RaftTarget implements LinkOwner {
 
   /** Its address may have passed to another store. */
   refuses(theirs: Hello): string | undefined {
-    return theirs.role !== 'client' && theirs.nodeId !== this.to ? `this is ${theirs.role} ${theirs.nodeId}, not ${this.to}` : undefined
+    const { role } = this.#parts.hello()
+    return theirs.role === role && theirs.nodeId === this.to ? undefined
+      : `this is ${theirs.role} ${theirs.nodeId}, not ${role} ${this.to}`
   }
 
   onReady(): void {
@@ -160,7 +164,7 @@ export class RaftTarget implements LinkOwner {
       this.#backoff.onDown(0)
       return
     }
-    this.#link = new Link(this.#env, address, this.#parts.hello(), this)
+    this.#link = new Link({ env: this.#env, address, hello: this.#parts.hello, secret: this.#parts.secret }, this)
   }
 
   // ---- the queue

@@ -8,6 +8,7 @@ import type { Hello, Requests, RpcName } from '../wire/messages.js'
 import type { CallFailure, CallOptions, CallResult, RpcChannel } from './api.js'
 import { AbortWatch } from './abort-watch.js'
 import { Backoff } from './backoff.js'
+import type { ClusterSecret } from './handshake.js'
 import { transportLimits } from './limits.js'
 import { Link } from './link.js'
 import type { LinkOwner } from './link.js'
@@ -17,6 +18,8 @@ export interface ChannelOptions {
   readonly address: string
   /** Asked at every dial. */
   readonly hello: () => Hello
+  /** Of a store or member of PD: it proves who it is, and whom it speaks to. */
+  readonly secret?: ClusterSecret | undefined
   /** Shared with whoever listens to the same signals; default: one of its own. */
   readonly aborts?: AbortWatch | undefined
 }
@@ -49,6 +52,7 @@ class Channel implements RpcChannel, LinkOwner {
   readonly address: string
   readonly #env: Env
   readonly #hello: () => Hello
+  readonly #secret: ClusterSecret | undefined
   readonly #backoff: Backoff
   readonly #aborts: AbortWatch
   readonly #writer = new FrameWriter()
@@ -71,6 +75,7 @@ class Channel implements RpcChannel, LinkOwner {
     this.#env = options.env
     this.address = options.address
     this.#hello = options.hello
+    this.#secret = options.secret
     this.#backoff = new Backoff(options.env)
     this.#aborts = options.aborts ?? new AbortWatch()
   }
@@ -200,7 +205,9 @@ class Channel implements RpcChannel, LinkOwner {
     })
   }
 
-  #dial(): void { this.#link = new Link(this.#env, this.address, this.#hello(), this) }
+  #dial(): void {
+    this.#link = new Link({ env: this.#env, address: this.address, hello: this.#hello, secret: this.#secret }, this)
+  }
 
   #scheduleFlush(): void {
     if (this.#isFlushDue) return

@@ -4,6 +4,7 @@ import type { Hello, RaftEnvelope } from '../wire/messages.js'
 import { AnswerRoom } from './answer-room.js'
 import type { RpcHandlers } from './api.js'
 import { Counters } from './counters.js'
+import type { ClusterSecret } from './handshake.js'
 import { transportLimits } from './limits.js'
 import { ServerConnection, damageCounter } from './server-connection.js'
 import type { ServerParts } from './server-connection.js'
@@ -15,6 +16,8 @@ export interface RpcServerOptions {
   readonly address: string
   /** Asked for every connection: the cluster id may become known later. */
   readonly hello: () => Hello
+  /** Stores and members of PD that connect must know it. */
+  readonly secret: ClusterSecret
   readonly handlers: RpcHandlers
   /** Raft from other stores; without it raft frames are refused. Bytes are owned. */
   readonly onRaft?: ((envelope: RaftEnvelope) => void) | undefined
@@ -39,7 +42,7 @@ const counterNames = [
   'transport_connections_accepted_total', 'transport_requests_total', 'transport_raft_envelopes_received_total',
   'transport_hello_mismatches_total', 'transport_slow_clients_total', 'transport_busy_answers_total',
   'transport_cancelled_requests_total', 'transport_denied_requests_total', 'transport_received_bytes_total', 'transport_sent_bytes_total',
-  'transport_overrun_connections_total',
+  'transport_overrun_connections_total', 'transport_forged_proofs_total',
 ]
 
 const warningMsMin = 1_000
@@ -63,7 +66,7 @@ class Server implements RpcServer {
     this.#env = options.env
     this.#turns = new Turns(options.env, () => { this.#armBeat() })
     this.#parts = {
-      env: options.env, hello: options.hello, handlers: options.handlers, onRaft: options.onRaft,
+      env: options.env, hello: options.hello, secret: options.secret, handlers: options.handlers, onRaft: options.onRaft,
       counters: this.#counters, turns: this.#turns, room: this.#room, held: this.#held,
       warn: (event, fields) => this.#warn(event, fields),
       onDirty: connection => this.#onDirty(connection),

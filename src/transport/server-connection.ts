@@ -16,7 +16,8 @@ import { reservedBytes } from './answer-room.js'
 import type { AnswerRoom } from './answer-room.js'
 import type { RpcHandler, RpcHandlerContext, RpcHandlers } from './api.js'
 import type { Counters } from './counters.js'
-import { helloMismatch } from './handshake.js'
+import { AcceptorHandshake } from './handshake.js'
+import type { ClusterSecret, Refusal } from './handshake.js'
 import { Inbox } from './inbox.js'
 import type { Held } from './inbox.js'
 import { transportLimits } from './limits.js'
@@ -27,6 +28,7 @@ import { WaitingReads } from './waiting-reads.js'
 export interface ServerParts {
   readonly env: Env
   readonly hello: () => Hello
+  readonly secret: ClusterSecret
   readonly handlers: RpcHandlers
   readonly onRaft: ((envelope: RaftEnvelope) => void) | undefined
   readonly counters: Counters
@@ -73,7 +75,7 @@ export class ServerConnection implements ConnectionHandler, TurnTaker {
   #sentBytes = 0
   #readBytes = 0
   #stalledBeats = 0
-  #peer: Hello | undefined
+  readonly #handshake: AcceptorHandshake
   #context: RpcHandlerContext | undefined
   #helloTimer: Timer | undefined
   #inFlight = 0
@@ -84,11 +86,14 @@ export class ServerConnection implements ConnectionHandler, TurnTaker {
     this.#parts = parts
     this.#connection = connection
     this.#inbox = new Inbox(parts.held, this.#reader)
+    this.#handshake = new AcceptorHandshake(parts.env.random, parts.hello, parts.secret)
     this.#helloTimer = parts.env.setTimer(transportLimits.handshakeMsMax, () => this.#protocolError('no Hello in time'))
   }
 
   get inFlight(): number { return this.#inFlight }
   get waitingReads(): number { return this.#large.size }
+  get #peer(): Hello | undefined { return this.#handshake.peer }
+  /** Proven: what it claims counts for nothing before. */
   get isPeer(): boolean { return this.#peer !== undefined && this.#peer.role !== 'client' }
   get hasMore(): boolean { return !this.#inbox.isEmpty && !this.#isHeld }
   /** Not even refusals are made for one that reads none of them. */
@@ -99,10 +104,16 @@ export class ServerConnection implements ConnectionHandler, TurnTaker {
   onMessage(bytes: Uint8Array): void {
     const { counters, turns, env, held } = this.#parts
     counters.add('transport_received_bytes_total', bytes.length)
-    if (this.#peer === undefined && this.#inbox.bytes + bytes.length > transportLimits.helloBytesMax) {
+    const stranger = this.#handshake.recheck()
+    if (stranger !== undefined) return this.#refuse({ reason: stranger, isForged: false })
+    const isGreeting = this.#peer === undefined
+    if (isGreeting && this.#inbox.bytes + bytes.length > transportLimits.helloBytesMax) {
       return this.#protocolError(`${bytes.length} bytes before Hello; ${transportLimits.helloBytesMax} are allowed`)
     }
     this.#inbox.push(copyBytes(bytes), env.clock.monotonicMs())
+    // One frame: who speaks is found out at once, whatever waits.
+    if (isGreeting) this.serve(0)
+    if (this.#isClosed) return
     turns.arrived(this)
     const waiting = this.#inbox.bytes
     if (waiting === 0 || this.#isClosed) return
@@ -203,7 +214,7 @@ export class ServerConnection implements ConnectionHandler, TurnTaker {
 
   #onFrame(frame: FrameReader): FrameError | undefined {
     const { kind } = frame
-    if (this.#peer === undefined) return this.#onHello(frame)
+    if (this.#peer === undefined) return this.#onStranger(frame)
     if (kind >= requestKindMin && kind < responseBit) return this.#onRequest(frame)
     switch (kind) {
       case FrameKind.Raft: return this.#onRaft(frame)
@@ -213,23 +224,37 @@ export class ServerConnection implements ConnectionHandler, TurnTaker {
     return { kind: 'UnknownKind', frameKind: kind }
   }
 
-  #onHello(frame: FrameReader): FrameError | undefined {
+  /** Before it is known who speaks. */
+  #onStranger(frame: FrameReader): FrameError | undefined {
+    const { awaits } = this.#handshake
     if (frame.kind === FrameKind.ProtocolError) return this.#onProtocolError(frame)
-    if (frame.kind !== FrameKind.Hello) return { kind: 'UnknownKind', frameKind: frame.kind }
+    if (frame.kind === FrameKind.Hello && awaits === 'hello') return this.#onHello(frame)
+    if (frame.kind !== FrameKind.Proof || awaits !== 'proof') return { kind: 'UnknownKind', frameKind: frame.kind }
+    const proof = this.#decoder.decodeProof(frame)
+    if (!proof.ok) return proof.error
+    const refusal = this.#handshake.onProof(proof.value.proof)
+    if (refusal !== undefined) this.#refuse(refusal)
+    else this.#helloTimer?.cancel()
+    return undefined
+  }
+
+  #onHello(frame: FrameReader): FrameError | undefined {
     const hello = this.#decoder.decodeHello(frame)
     if (!hello.ok) return hello.error
-    const ours = this.#parts.hello()
-    const mismatch = helloMismatch(ours, hello.value)
-    if (mismatch !== undefined) {
-      this.#parts.counters.add('transport_hello_mismatches_total')
-      this.#protocolError(mismatch)
+    const outcome = this.#handshake.onHello(hello.value)
+    if ('reason' in outcome) {
+      this.#refuse(outcome)
       return undefined
     }
-    this.#helloTimer?.cancel()
-    this.#peer = hello.value
-    encodeHello(ours, this.#writer)
+    encodeHello(outcome.answer, this.#writer)
     this.#markDirty()
+    if (this.#peer !== undefined) this.#helloTimer?.cancel()
     return undefined
+  }
+
+  #refuse({ reason, isForged }: Refusal): void {
+    this.#parts.counters.add(isForged ? 'transport_forged_proofs_total' : 'transport_hello_mismatches_total')
+    this.#protocolError(reason)
   }
 
   #onRequest(frame: FrameReader): FrameError | undefined {

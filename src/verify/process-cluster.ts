@@ -96,10 +96,11 @@ export class ProcessCluster {
   launch(node: NodeProcess, more: LaunchOptions = {}): void {
     if (isAlive(node)) return
     const log = openSync(this.logPath(node), 'a')
+    // The cluster secret is made there by the first of them: this cluster has its own, and leaves nothing behind.
     // Standard input is a leash: it ends with us, however we end, and they end with it.
     const args = ['--enable-source-maps', this.program, ...node.args, '--stop-with-stdin', ...(more.flags ?? [])]
     const child = spawn(process.execPath, args,
-      { stdio: ['pipe', log, log], env: { ...process.env, ...this.environment, ...more.environment } })
+      { stdio: ['pipe', log, log], env: { ...process.env, HOME: this.folder, ...this.environment, ...more.environment } })
     closeSync(log)
     node.child = child
     node.isEnding = false

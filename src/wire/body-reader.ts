@@ -82,6 +82,16 @@ export class BodyReader {
     return at === 0 ? 0n : this.#view.getBigUint64(at, true)
   }
 
+  fieldU32OrNone(t: number, vt: number, slot: number): number | undefined {
+    const at = this.field(t, vt, slot)
+    return at === 0 ? undefined : this.#view.getUint32(at, true)
+  }
+
+  fieldBigOrNone(t: number, vt: number, slot: number): bigint | undefined {
+    const at = this.field(t, vt, slot)
+    return at === 0 ? undefined : this.#view.getBigUint64(at, true)
+  }
+
   fieldF64(t: number, vt: number, slot: number): number {
     const at = this.field(t, vt, slot)
     return at === 0 ? 0 : this.#view.getFloat64(at, true)

@@ -6,11 +6,11 @@ import type { FrameError, FrameReader } from './frame.js'
 import { ListTooLong } from './frame-writer.js'
 import type { FrameWriter, LimitExceeded } from './frame-writer.js'
 import {
-  readHello, readProtocolError, readRaftBatch, readServerError, rpcCodecs, writeCancel, writeErrorResponse, writeHello,
-  writeProtocolError, writeRaftBatch,
+  readHello, readProof, readProtocolError, readRaftBatch, readServerError, rpcCodecs,
+  writeCancel, writeErrorResponse, writeHello, writeProof, writeProtocolError, writeRaftBatch,
 } from './generated/codec.js'
 import type { RpcCodec } from './generated/codec.js'
-import { cancelLayout, helloLayout, protocolErrorLayout, raftBatchLayout } from './generated/layouts.js'
+import { cancelLayout, helloLayout, proofLayout, protocolErrorLayout, raftBatchLayout } from './generated/layouts.js'
 import type { Layout } from './layout.js'
 import { FrameKind, responseBit } from './messages.js'
 import type { Hello, RaftEnvelope, Requests, RpcName, RpcResult } from './messages.js'
@@ -72,6 +72,11 @@ export function encodeHello(hello: Hello, w: FrameWriter): void {
   finish(w, () => writeHello(w, hello))
 }
 
+export function encodeProof(proof: Uint8Array, w: FrameWriter): void {
+  w.beginFrame(FrameKind.Proof, 0)
+  finish(w, () => writeProof(w, { proof }))
+}
+
 export function encodeProtocolError(reason: string, w: FrameWriter): void {
   w.beginFrame(FrameKind.ProtocolError, 0)
   finish(w, () => writeProtocolError(w, { reason }))
@@ -112,6 +117,10 @@ export class FrameDecoder {
   }
 
   decodeHello(frame: FrameReader): Result<Hello, FrameError> { return this.#body(frame, helloLayout, readHello) }
+
+  decodeProof(frame: FrameReader): Result<{ readonly proof: Uint8Array }, FrameError> {
+    return this.#body(frame, proofLayout, readProof)
+  }
 
   decodeProtocolError(frame: FrameReader): Result<{ readonly reason: string }, FrameError> {
     return this.#body(frame, protocolErrorLayout, readProtocolError)

@@ -318,17 +318,26 @@ export interface RaftEnvelope {
 
 /** First frame in both directions of every connection. */
 export interface Hello {
+  /** The lowest version that the sender speaks. */
   readonly protocolVersion: number
+  /** The highest; undefined: the lowest is the only one. */
+  readonly protocolVersionMax?: number | undefined
   /** 0n: not known yet (a client or a store before its first PD contact). Both known and different: connection refused. */
   readonly clusterId: bigint
   readonly role: 'client' | 'store' | 'pd'
   /** Store id of a store, member id of a PD member, 0 of a client. */
   readonly nodeId: number
+  /** Bits of wire/features.ts; undefined: none. */
+  readonly features?: bigint | undefined
+  /** Challenge of a store or member of PD, and of a server that answers one. */
+  readonly nonce?: Uint8Array | undefined
+  /** The server's answer to a challenge. */
+  readonly proof?: Uint8Array | undefined
 }
 
 /** kind numbers of frames; a response is the request's kind with the top bit (0x80) set. */
 export const FrameKind = {
-  Hello: 1, Raft: 2, ProtocolError: 3, Cancel: 4,
+  Hello: 1, Raft: 2, ProtocolError: 3, Cancel: 4, Proof: 5,
   RawGet: 16, RawPut: 17, RawDelete: 18, RawBatchGet: 19, RawBatchPut: 20, RawBatchDelete: 21, RawScan: 22,
   RawDeleteRange: 23, RawCas: 24, RawGetTtl: 25,
   SplitRegion: 32, TransferLeader: 33, ListPeers: 34, SnapshotBegin: 40, SnapshotChunk: 41, SnapshotEnd: 42,
@@ -337,6 +346,6 @@ export const FrameKind = {
   ScanRegions: 77, Tso: 78, AddOperator: 79, GetHealth: 80,
   JoinMember: 81, ReplaceMember: 82,
   Ping: 96,
-} as const satisfies Record<RpcName | 'Hello' | 'Raft' | 'ProtocolError' | 'Cancel', number>
+} as const satisfies Record<RpcName | 'Hello' | 'Raft' | 'ProtocolError' | 'Cancel' | 'Proof', number>
 export const responseBit = 0x80
 export const protocolVersion = 1

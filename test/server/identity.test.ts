@@ -8,6 +8,7 @@ import { startCluster } from '../../src/index.js'
 import type { Cluster, ClusterOptions } from '../../src/index.js'
 import { mustLoadConfig } from '../../src/server/config/load.js'
 import { storeSchema, storeSettings } from '../../src/server/config/store-schema.js'
+import { createClusterSecretFile, openClusterSecret } from '../../src/server/cluster-secret.js'
 import { claimFolder } from '../../src/server/data-folder.js'
 import { IdentityKeeper } from '../../src/server/identity.js'
 import { openLogOnDisk, openStoreOnDisk } from '../../src/server/storage.js'
@@ -23,8 +24,17 @@ function folder(t: Test): string {
   return path
 }
 
+/** Where clusters and stores of this file find their secret. */
+function secretFile(): { readonly 'security.cluster-secret-file': string } {
+  const path = join(tmpdir(), 'karst-identity-secret')
+  createClusterSecretFile(path)
+  return { 'security.cluster-secret-file': path }
+}
+
 async function start(t: Test, options: ClusterOptions = {}): Promise<Cluster> {
-  const cluster = await startCluster({ stores: 1, storeConfig: quick, timeoutMs: 120_000, ...options })
+  const shared = secretFile()
+  const cluster = await startCluster({
+    stores: 1, storeConfig: { ...quick, ...shared }, pdConfig: shared, timeoutMs: 120_000, ...options })
   t.teardown(() => cluster.close())
   return cluster
 }
@@ -46,7 +56,8 @@ function lone(
   let tell: (error: Error) => void = () => {}
   const fatal = new Promise<Error>(resolve => { tell = resolve })
   const node = new StoreNode({
-    name: 'store', settings, failpoints, log: (_node, _level, event) => { events.push(event) }, onFatal: error => { tell(error) },
+    name: 'store', settings, secret: openClusterSecret(secretFile()['security.cluster-secret-file']),
+    failpoints, log: (_node, _level, event) => { events.push(event) }, onFatal: error => { tell(error) },
     openStorage: (_env, onDiskError) => openStoreOnDisk(settings.dataDir, settings, onDiskError),
   })
   t.teardown(() => node.stop(0))

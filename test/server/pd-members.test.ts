@@ -5,6 +5,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { openConnection } from '../../src/server/connection.js'
 import type { Connection } from '../../src/server/connection.js'
+import { drawClusterSecret } from '../../src/server/cluster-secret.js'
 import { mustLoadConfig } from '../../src/server/config/load.js'
 import { pdSchema, pdSettings } from '../../src/server/config/pd-schema.js'
 import { noLog } from '../../src/server/logging.js'
@@ -18,6 +19,7 @@ t.setTimeout(300_000)
 class Members {
   readonly running = new Map<string, PdProcess>()
   readonly fatal: Error[] = []
+  readonly #secret = drawClusterSecret()
   constructor(readonly folder: string, readonly clients: ReadonlyMap<string, string>, readonly peers: ReadonlyMap<string, string>) {}
 
   static async create(t: Test, count: number): Promise<Members> {
@@ -41,7 +43,7 @@ class Members {
     })
     const settings = pdSettings(values)
     return new PdProcess({
-      settings, log: noLog, onFatal: error => { this.fatal.push(error) }, openStorage: () => openLogOnDisk('pd', settings.dataDir, {}),
+      settings, log: noLog, secret: this.#secret, onFatal: error => { this.fatal.push(error) }, openStorage: () => openLogOnDisk('pd', settings.dataDir, {}),
     })
   }
 

@@ -11,8 +11,8 @@ import { FrameReader } from '../../src/wire/frame.js'
 import type { Hello, RaftEnvelope, Requests, RpcName, StoreMeta } from '../../src/wire/messages.js'
 import { appendEnvelope, envelope, envelopes, peer, region, requests } from '../wire/samples.js'
 import { FakeWorld } from './fake.js'
-import { describe, helloFrame, join, raftFrame, requestFrame } from './frames.js'
-import { hello } from './real.js'
+import { Greeting, describe, join, raftFrame, requestFrame } from './frames.js'
+import { hello, secret } from './real.js'
 
 const names = Object.keys(requests) as RpcName[]
 const peersOnly: readonly RpcName[] = [
@@ -48,7 +48,7 @@ class Door {
 
   async listen(): Promise<this> {
     await listenRpc({
-      env: this.world.env('server'), address: 'here:1', hello: () => hello(this.role, 1, 7n), handlers: this.#handlers,
+      env: this.world.env('server'), address: 'here:1', secret, hello: () => hello(this.role, 1, 7n), handlers: this.#handlers,
       onRaft: one => { this.raft.push(one) },
     })
     return this
@@ -57,12 +57,17 @@ class Door {
   /** @returns kinds of errors, `ok`, or `closed` */
   say(as: Hello, ...frames: Uint8Array[]): string[] {
     const heard: string[] = []
+    const greeting = new Greeting(as)
     this.world.env('raw').network.dial('here:1', {
-      onMessage: bytes => { heard.push(...answers(bytes)) }, onClose: () => { heard.push('closed') },
+      onMessage: bytes => {
+        heard.push(...answers(bytes))
+        const owed = greeting.answerTo(bytes)
+        if (owed !== undefined) end.send(join(owed, ...frames))
+      }, onClose: () => { heard.push('closed') },
     })
     const end = this.world.wires.at(-1)!.dialler
     this.world.run(5)
-    end.send(join(helloFrame(as), ...frames))
+    end.send(greeting.frame)
     this.world.run(5)
     return heard
   }

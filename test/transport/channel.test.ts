@@ -11,7 +11,7 @@ import { context } from '../wire/samples.js'
 import { FakeWorld } from './fake.js'
 import type { FakeEnd } from './fake.js'
 import { describe, helloFrame, join } from './frames.js'
-import { hello } from './real.js'
+import { hello, secret } from './real.js'
 
 const address = 'store-1:20160'
 const timeoutMs = 60_000
@@ -40,7 +40,7 @@ function setup(clusterId = 0n): Setup {
   const made: Setup = {
     world, channel, ends, owed, rpc: undefined,
     serve: async (handlers = { RawGet: (request, respond) => { owed.push(respond) } }, serverCluster = 0n) =>
-      made.rpc = await listenRpc({ env: world.env('server'), address, hello: () => hello('store', 1, serverCluster), handlers }),
+      made.rpc = await listenRpc({ env: world.env('server'), address, secret, hello: () => hello('store', 1, serverCluster), handlers }),
     get: (options = {}) => {
       const number = ++count
       let isDone = false

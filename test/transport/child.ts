@@ -6,13 +6,13 @@ import { createRaftLinks } from '../../src/transport/raft-links.js'
 import { openChannel } from '../../src/transport/rpc-channel.js'
 import { listenRpc } from '../../src/transport/rpc-server.js'
 import { context, envelopeFrom } from '../wire/samples.js'
-import { hello, realNode } from './real.js'
+import { hello, realNode, secret } from './real.js'
 
 const [, , address = '', mode = ''] = process.argv
 
 async function serve(): Promise<void> {
   const rpc = await listenRpc({
-    env: realNode('child').env, address, hello: () => hello('store', 1), onRaft: () => undefined,
+    env: realNode('child').env, address, secret, hello: () => hello('store', 1), onRaft: () => undefined,
     handlers: {
       RawGet: (request, respond) => {
         if (mode === 'throws') throw new Error('a broken invariant')
@@ -27,11 +27,11 @@ async function serve(): Promise<void> {
 async function comeAndGo(): Promise<void> {
   const node = realNode('both')
   const rpc = await listenRpc({
-    env: node.env, address, hello: () => hello('store', 1), onRaft: () => undefined,
+    env: node.env, address, secret, hello: () => hello('store', 1), onRaft: () => undefined,
     handlers: { RawGet: (request, respond) => respond(ok({ value: request.key })) },
   })
   const channel = openChannel({ env: node.env, address: rpc.address, hello: () => hello('client') })
-  const links = createRaftLinks({ env: node.env, hello: () => hello('store', 2), addressOf: () => rpc.address })
+  const links = createRaftLinks({ env: node.env, secret, hello: () => hello('store', 2), addressOf: () => rpc.address })
   const result = await channel.call('RawGet', { context, key: utf8('a') }, { timeoutMs: 600_000 })
   links.send(storeId(1), envelopeFrom(2))
   links.flush()

@@ -1,9 +1,13 @@
+import { randomBytes } from 'node:crypto'
 import { copyBytes } from '../../src/common/bytes.js'
-import { FrameDecoder, encodeCancel, encodeHello, encodeRaft, encodeRequest, rpcNameOf } from '../../src/wire/codec.js'
+import type { Random } from '../../src/common/env.js'
+import { DiallerHandshake } from '../../src/transport/handshake.js'
+import { FrameDecoder, encodeCancel, encodeHello, encodeProof, encodeRaft, encodeRequest, rpcNameOf } from '../../src/wire/codec.js'
 import { FrameReader } from '../../src/wire/frame.js'
 import { FrameWriter } from '../../src/wire/frame-writer.js'
 import { FrameKind } from '../../src/wire/messages.js'
 import type { Hello, RaftEnvelope, Requests, RpcName } from '../../src/wire/messages.js'
+import { secret } from './real.js'
 
 function made(write: (w: FrameWriter) => void): Uint8Array {
   const w = new FrameWriter()
@@ -11,6 +15,32 @@ function made(write: (w: FrameWriter) => void): Uint8Array {
   return copyBytes(w.view())
 }
 
+/** Greets like a node, or like a client, and answers the server's challenge. */
+export class Greeting {
+  readonly frame: Uint8Array
+  readonly #handshake: DiallerHandshake
+
+  constructor(as: Hello, key = secret) {
+    this.#handshake = new DiallerHandshake(dice, () => as, key)
+    this.frame = helloFrame(this.#handshake.greeting)
+  }
+
+  /** @returns the frame that is owed when the message has the server's Hello, empty for a client */
+  answerTo(message: Uint8Array): Uint8Array | undefined {
+    const reader = new FrameReader()
+    reader.reset(copyBytes(message))
+    if (reader.next() !== 'frame' || reader.kind !== FrameKind.Hello) return undefined
+    const theirs = new FrameDecoder().decodeHello(reader)
+    const outcome = theirs.ok && this.#handshake.onHello(theirs.value)
+    if (outcome === false || 'reason' in outcome) throw new Error(`a bad Hello: ${JSON.stringify(outcome)}`)
+    const { proof } = outcome
+    return proof === undefined ? new Uint8Array(0) : proofFrame(proof)
+  }
+}
+
+const dice: Random = { float: Math.random, below: bound => Math.floor(Math.random() * bound), bytes: count => new Uint8Array(randomBytes(count)) }
+
+export const proofFrame = (proof: Uint8Array): Uint8Array => made(w => encodeProof(proof, w))
 export const helloFrame = (hello: Hello): Uint8Array => made(w => encodeHello(hello, w))
 export const requestFrame = <N extends RpcName>(name: N, id: number, request: Requests[N]): Uint8Array =>
   made(w => { encodeRequest(name, id, request, w) })

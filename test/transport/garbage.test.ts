@@ -10,8 +10,8 @@ import { listenRpc } from '../../src/transport/rpc-server.js'
 import type { RpcServer } from '../../src/transport/rpc-server.js'
 import { Mutator, repair } from '../wire/fuzz.js'
 import { context } from '../wire/samples.js'
-import { describe, helloFrame, join, requestFrame } from './frames.js'
-import { hello, realNode, until, waitMs } from './real.js'
+import { Greeting, describe, helloFrame, join, requestFrame } from './frames.js'
+import { hello, realNode, until, waitMs, secret } from './real.js'
 
 const garbageCount = 4_000
 const lanes = 16
@@ -25,7 +25,7 @@ t.teardown(() => {
   server.close()
 })
 const rpc: RpcServer = await listenRpc({
-  env: server.env, address: '127.0.0.1:0', hello: () => hello('store', 1), onRaft: () => undefined,
+  env: server.env, address: '127.0.0.1:0', secret, hello: () => hello('store', 1), onRaft: () => undefined,
   handlers: {
     RawGet: (request, respond) => respond(ok({ value: request.key })),
     RawScan: (request, respond) => respond(ok({ rows: [{ key: utf8('k'), value: new Uint8Array(1 << 20) }], more: false })),
@@ -55,6 +55,7 @@ const lastWord = requestFrame('Ping', lastId, { sentAtMs: 1 })
 function offer(garbage: Uint8Array): Promise<'ended' | 'served'> {
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(url, { perMessageDeflate: false })
+    const greeting = new Greeting(hello('store', 9))
     const timer = setTimeout(() => reject(new Error(`no end: ${Buffer.from(garbage).toString('hex')}`)), 20_000)
     const finish = (end: 'ended' | 'served'): void => {
       clearTimeout(timer)
@@ -62,11 +63,13 @@ function offer(garbage: Uint8Array): Promise<'ended' | 'served'> {
       resolve(end)
     }
     socket.on('open', () => {
-      socket.send(helloFrame(hello('store', 9)))
-      socket.send(garbage)
-      socket.send(lastWord)
+      socket.send(greeting.frame)
     })
-    socket.on('message', (data: Buffer) => { if (describe(data).includes(`Ping ${lastId} →`)) finish('served') })
+    socket.on('message', (data: Buffer) => {
+      const owed = greeting.answerTo(data)
+      if (owed !== undefined) for (const one of [owed, garbage, lastWord]) socket.send(one)
+      if (describe(data).includes(`Ping ${lastId} →`)) finish('served')
+    })
     socket.on('close', () => finish('ended'))
     socket.on('error', () => undefined)
   })

@@ -8,7 +8,7 @@ import { openChannel } from '../../src/transport/rpc-channel.js'
 import { listenRpc } from '../../src/transport/rpc-server.js'
 import type { RaftEnvelope } from '../../src/wire/messages.js'
 import { appendEnvelope, context, envelopes } from '../wire/samples.js'
-import { hello, realNode, until, waitMs } from './real.js'
+import { hello, realNode, until, waitMs, secret } from './real.js'
 
 const timeoutMs = 5_000
 const echo: RpcHandlers = { RawGet: (request, respond) => respond(ok({ value: request.key })) }
@@ -17,7 +17,7 @@ t.test('thousands of calls at once come back, each with its own answer', async t
   const server = realNode('server')
   const client = realNode('client')
   t.teardown(() => { client.close(); server.close() })
-  const rpc = await listenRpc({ env: server.env, address: '127.0.0.1:0', hello: () => hello('store', 1), handlers: echo })
+  const rpc = await listenRpc({ env: server.env, address: '127.0.0.1:0', secret, hello: () => hello('store', 1), handlers: echo })
   const channel = openChannel({ env: client.env, address: rpc.address, hello: () => hello('client') })
   t.notOk(channel.isConnected)
   const results = await Promise.all(Array.from({ length: 5_000 }, (unused, i) =>
@@ -38,7 +38,7 @@ t.test('values of megabytes pass both ways, and the one that is too large is an 
   const client = realNode('client')
   t.teardown(() => { client.close(); server.close() })
   const rpc = await listenRpc({
-    env: server.env, address: '127.0.0.1:0', hello: () => hello('store', 1), handlers: {
+    env: server.env, address: '127.0.0.1:0', secret, hello: () => hello('store', 1), handlers: {
       RawPut: (request, respond) => respond(ok({})),
       RawGet: (request, respond) => respond(ok({ value: new Uint8Array(Number(Buffer.from(request.key).toString())).fill(7) })),
     },
@@ -79,7 +79,7 @@ t.test('IPv6; and what was answered before the server closes still arrives', asy
   const client = realNode('client')
   t.teardown(() => { client.close(); server.close() })
   const rpc = await listenRpc({
-    env: server.env, address: '[::1]:0', hello: () => hello('store', 1),
+    env: server.env, address: '[::1]:0', secret, hello: () => hello('store', 1),
     handlers: { RawGet: (request, respond) => {
       respond(ok({ value: new Uint8Array(200_000) }))
       if (request.key.length === 2) rpc.close()
@@ -98,11 +98,11 @@ t.test('raft goes over and comes in order; both ends of a link learn of its deat
   const got: RaftEnvelope[] = []
   const events: string[] = []
   let rpc = await listenRpc({
-    env: right.env, address: '127.0.0.1:0', hello: () => hello('store', 2), handlers: {}, onRaft: envelope => { got.push(envelope) },
+    env: right.env, address: '127.0.0.1:0', secret, hello: () => hello('store', 2), handlers: {}, onRaft: envelope => { got.push(envelope) },
   })
   const { address } = rpc
   const links = createRaftLinks({
-    env: left.env, hello: () => hello('store', 1), addressOf: to => to === storeId(2) ? address : undefined,
+    env: left.env, secret, hello: () => hello('store', 1), addressOf: to => to === storeId(2) ? address : undefined,
     onUp: to => { events.push(`up ${to}`) }, onDown: to => { events.push(`down ${to}`) },
   })
   t.ok(links.send(storeId(2), envelopes[0]!))
@@ -118,7 +118,7 @@ t.test('raft goes over and comes in order; both ends of a link learn of its deat
   rpc.close()
   await until('down', () => events.includes('down 2'))
   rpc = await listenRpc({
-    env: right.env, address, hello: () => hello('store', 2), handlers: {}, onRaft: envelope => { got.push(envelope) },
+    env: right.env, address, secret, hello: () => hello('store', 2), handlers: {}, onRaft: envelope => { got.push(envelope) },
   })
   await until('up again without a send', () => events.length === 3)
   t.same(events, ['up 2', 'down 2', 'up 2'])

@@ -8,7 +8,7 @@ import { storeId } from '../../src/common/ids.js'
 import { createRaftLinks } from '../../src/transport/raft-links.js'
 import { openChannel } from '../../src/transport/rpc-channel.js'
 import { context, envelopeFrom } from '../wire/samples.js'
-import { hello, realNode, until } from './real.js'
+import { hello, realNode, until, secret } from './real.js'
 
 const script = fileURLToPath(new URL('child.js', import.meta.url))
 const children = new Set<ChildProcess>()
@@ -47,7 +47,7 @@ t.test('a server is killed and comes back on its port at once: link down in mome
   const events: { readonly what: string; readonly atMs: number }[] = []
   const note = (what: string) => () => { events.push({ what, atMs: performance.now() }) }
   const links = createRaftLinks({
-    env: node.env, hello: () => hello('store', 2), addressOf: () => address, onUp: note('up'), onDown: note('down') })
+    env: node.env, secret, hello: () => hello('store', 2), addressOf: () => address, onUp: note('up'), onDown: note('down') })
   links.send(storeId(1), envelopeFrom(2))
   links.flush()
   const channel = openChannel({ env: node.env, address, hello: () => hello('client') })
@@ -79,7 +79,7 @@ t.test('a stopped process is noticed by the links', async t => {
   const { child, address } = await serve('127.0.0.1:0')
   const events: string[] = []
   const links = createRaftLinks({
-    env: node.env, hello: () => hello('store', 2), addressOf: () => address,
+    env: node.env, secret, hello: () => hello('store', 2), addressOf: () => address,
     onUp: () => { events.push('up') }, onDown: () => { events.push('down') } })
   links.send(storeId(1), envelopeFrom(2))
   links.flush()

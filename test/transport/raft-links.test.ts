@@ -12,7 +12,7 @@ import { envelope } from '../wire/samples.js'
 import { FakeWorld } from './fake.js'
 import type { FakeEnd } from './fake.js'
 import { describe } from './frames.js'
-import { hello } from './real.js'
+import { hello, secret } from './real.js'
 
 const two = storeId(2)
 const home = 'store-2:20160'
@@ -38,14 +38,14 @@ class Setup {
       this.events.push(`${what} ${to} at ${this.world.nowMs}${this.#isSending ? ' IN SEND' : ''}`)
     }
     this.links = createRaftLinks({
-      env: this.world.env('store-1'), hello: () => hello('store', 1), addressOf: to => this.addresses.get(to),
+      env: this.world.env('store-1'), secret, hello: () => hello('store', 1), addressOf: to => this.addresses.get(to),
       onUp: note('up'), onDown: note('down'),
     })
   }
 
   async serve(address = home, nodeId = 2): Promise<this> {
     this.rpc = await listenRpc({
-      env: this.world.env('store-2'), address, hello: () => hello('store', nodeId), handlers: {},
+      env: this.world.env('store-2'), address, secret, hello: () => hello('store', nodeId), handlers: {},
       onRaft: one => { this.got.push(one.epoch.confVer) },
     })
     return this
@@ -266,7 +266,7 @@ t.test('an address that passed to another store gets nothing', async t => {
   const s = await new Setup().serve(home, 3)
   s.send(numbered(1))
   s.world.run(10)
-  t.same(s.end().sent.map(describe), [['Hello'], ['ProtocolError: this is store 3, not 2']])
+  t.same(s.end().sent.map(describe), [['Hello'], ['ProtocolError: this is store 3, not store 2']])
   t.same(s.got, [])
   t.same(s.events, [])
   s.world.kill(home)

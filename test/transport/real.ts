@@ -1,6 +1,8 @@
 import type { Env, LogFields, LogLevel, Network } from '../../src/common/env.js'
 import { RealEnv } from '../../src/server/real-env.js'
 import { createWsNetwork } from '../../src/transport/ws-network.js'
+import { clusterSecretOf } from '../../src/server/cluster-secret.js'
+import type { ClusterSecret } from '../../src/transport/handshake.js'
 import type { Hello } from '../../src/wire/messages.js'
 
 export interface LogLine { readonly level: LogLevel; readonly event: string; readonly fields: LogFields | undefined }
@@ -29,6 +31,9 @@ export function realNode(name: string): RealNode {
 }
 
 export const hello = (role: Hello['role'], nodeId = 0, clusterId = 0n): Hello => ({ protocolVersion: 1, clusterId, role, nodeId })
+
+/** Of all nodes in these tests. */
+export const secret: ClusterSecret = clusterSecretOf('the secret of the nodes in these tests')
 
 export const waitMs = (ms: number): Promise<void> => new Promise(resolve => { setTimeout(resolve, ms) })
 

@@ -12,8 +12,8 @@ import { crc32c } from '../../src/wire/crc32c.js'
 import { context, envelopes } from '../wire/samples.js'
 import { FakeWorld } from './fake.js'
 import type { FakeEnd } from './fake.js'
-import { cancelFrame, describe, emptyFrame, helloFrame, join, raftFrame, requestFrame } from './frames.js'
-import { hello } from './real.js'
+import { Greeting, cancelFrame, describe, emptyFrame, helloFrame, join, raftFrame, requestFrame } from './frames.js'
+import { hello, secret } from './real.js'
 
 const address = 'store-1:20160'
 const get = { context, key: utf8('key') }
@@ -36,7 +36,7 @@ class Setup {
 
   async serve(handlers: RpcHandlers = echo, withRaft = true): Promise<this> {
     this.rpc = await listenRpc({
-      env: this.env, address, hello: () => hello('store', 1, 7n), handlers,
+      env: this.env, address, secret, hello: () => hello('store', 1, 7n), handlers,
       onRaft: withRaft ? envelope => { this.raft.push(envelope) } : undefined,
     })
     return this
@@ -45,8 +45,13 @@ class Setup {
   /** @param greets as whom */
   connect(greets: Hello | 'nobody' = hello('client')): Raw {
     const said: string[][] = []
+    const greeting = greets === 'nobody' ? undefined : new Greeting(greets)
     this.world.env('raw').network.dial(address, {
-      onMessage: bytes => { said.push(describe(copyBytes(bytes))) },
+      onMessage: bytes => {
+        said.push(describe(copyBytes(bytes)))
+        const owed = greeting?.answerTo(bytes)
+        if (owed !== undefined && owed.length > 0) end.send(owed)
+      },
       onClose: () => { said.push(['closed']) },
     })
     const end = this.world.wires.at(-1)!.dialler
@@ -59,8 +64,8 @@ class Setup {
       },
       say: (...frames) => { end.send(join(...frames)) },
     }
-    if (greets !== 'nobody') {
-      raw.say(helloFrame(greets))
+    if (greeting !== undefined) {
+      raw.say(greeting.frame)
       raw.heard()
     }
     return raw

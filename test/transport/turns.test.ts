@@ -10,8 +10,8 @@ import type { Hello, RpcResult } from '../../src/wire/messages.js'
 import { context, envelopes } from '../wire/samples.js'
 import { FakeWorld } from './fake.js'
 import type { FakeEnd, FakeEnv } from './fake.js'
-import { cancelFrame, describe, emptyFrame, helloFrame, join, raftFrame, requestFrame } from './frames.js'
-import { hello } from './real.js'
+import { Greeting, cancelFrame, describe, emptyFrame, helloFrame, join, raftFrame, requestFrame } from './frames.js'
+import { hello, secret } from './real.js'
 
 const address = 'store-1:20160'
 const mib = 1 << 20
@@ -34,7 +34,7 @@ class Setup {
 
   async serve(handlers: RpcHandlers = {}): Promise<this> {
     this.rpc = await listenRpc({
-      env: this.env, address, hello: () => hello('store', 1), onRaft: () => { this.begun.push('raft') },
+      env: this.env, address, secret, hello: () => hello('store', 1), onRaft: () => { this.begun.push('raft') },
       handlers: {
         RawGet: (request, respond) => {
           this.count('get')
@@ -54,12 +54,18 @@ class Setup {
 
   connect(as: Hello = hello('client')): Peer {
     const heard: string[] = []
+    const greeting = new Greeting(as)
+    const at = this.world.wires.length
     this.world.env('raw').network.dial(address, {
-      onMessage: bytes => { heard.push(...describe(bytes)) }, onClose: reason => { heard.push(`closed: ${reason}`) },
+      onMessage: bytes => {
+        heard.push(...describe(bytes))
+        const owed = greeting.answerTo(bytes)
+        if (owed !== undefined && owed.length > 0) this.world.wires[at]!.dialler.send(owed)
+      }, onClose: reason => { heard.push(`closed: ${reason}`) },
     })
     const wire = this.world.wires.at(-1)!
     this.world.run(5)
-    wire.dialler.send(helloFrame(as))
+    wire.dialler.send(greeting.frame)
     this.world.run(5)
     heard.length = 0
     return { end: wire.dialler, server: wire.acceptor, heard, say: (...frames) => { wire.dialler.send(join(...frames)) } }

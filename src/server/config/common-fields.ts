@@ -4,6 +4,15 @@ const kib = 1 << 10
 const mib = 1 << 20
 export const sizes = { kib, mib, gib: 1 << 30 } as const
 
+/** What stores and members of PD have in common. */
+export const securityFields: readonly Field[] = [
+  {
+    key: 'security.cluster-secret-file', kind: 'text', default: '', flag: 'cluster-secret-file',
+    doc: 'File with the secret by which stores and members of PD know each other; the same for all of a cluster. Empty: '
+      + '~/.karst/cluster-secret, which the first node makes.',
+  },
+]
+
 /** What every server has. */
 export const logFields: readonly Field[] = [
   {

@@ -1,7 +1,7 @@
 import { defaultPdConfig, parseInitialCluster } from '../../pd/config.js'
 import type { PdConfig } from '../../pd/config.js'
 import { isAnyHost } from '../advertise.js'
-import { logFields } from './common-fields.js'
+import { logFields, securityFields } from './common-fields.js'
 import { isAddress, withoutScheme } from './fields.js'
 import type { Field, Rule, Schema } from './fields.js'
 import type { ConfigValues } from './load.js'
@@ -143,7 +143,7 @@ function initialClusterMistake(text: string, name: string): string | undefined {
   return names.includes(name) ? undefined : `initial-cluster names ${names.join(', ')}, but this member is called ${name}`
 }
 
-export const pdSchema: Schema = { program: 'karst pd', fields: [...memberFields, ...stateFields, ...logFields], rules }
+export const pdSchema: Schema = { program: 'karst pd', fields: [...memberFields, ...stateFields, ...securityFields, ...logFields], rules }
 
 export interface PdSettings {
   readonly name: string
@@ -154,6 +154,8 @@ export interface PdSettings {
   readonly statusAddress: string
   readonly initialCluster: string
   readonly dataDir: string
+  /** '': the default place. */
+  readonly clusterSecretFile: string
   readonly config: Partial<PdConfig>
 }
 
@@ -163,6 +165,7 @@ export function pdSettings(values: ConfigValues): PdSettings {
     name: values.text('name'), clientUrls: values.list('client-urls'), advertiseClientUrls: values.list('advertise-client-urls'),
     peerUrls: values.list('peer-urls'), join: values.list('join'), statusAddress: values.text('status-addr'),
     initialCluster: values.text('initial-cluster'), dataDir: values.text('data-dir'),
+    clusterSecretFile: values.text('security.cluster-secret-file'),
     config: {
       tickMs, electionTicks: Math.round(values.number('election-interval') / tickMs), leaseMs: values.number('lease'),
       saveIntervalMs: values.number('tso-save-interval'), maxStoreDownMs: values.number('schedule.max-store-down-time'),

@@ -1,7 +1,7 @@
 import type { StoreConfig } from '../../store/api.js'
 import { defaultStoreConfig } from '../../store/config.js'
 import { isAnyHost } from '../advertise.js'
-import { logFields, sizes } from './common-fields.js'
+import { logFields, securityFields, sizes } from './common-fields.js'
 import type { Field, Rule, Schema } from './fields.js'
 import type { ConfigValues } from './load.js'
 
@@ -217,7 +217,7 @@ const rules: readonly Rule[] = [
 ]
 
 export const storeSchema: Schema = {
-  program: 'karst store', fields: [...serverFields, ...storageFields, ...raftFields, ...beatFields, ...logFields], rules,
+  program: 'karst store', fields: [...serverFields, ...storageFields, ...raftFields, ...beatFields, ...securityFields, ...logFields], rules,
 }
 
 /** What a store node needs to know, in inner units. */
@@ -229,6 +229,8 @@ export interface StoreSettings {
   readonly labels: Readonly<Record<string, string>>
   readonly pdAddresses: readonly string[]
   readonly dataDir: string
+  /** '': the default place. */
+  readonly clusterSecretFile: string
   readonly shutdownMsMax: number
   readonly blockCacheBytes: number
   readonly memtableBytes: number
@@ -243,6 +245,7 @@ export function storeSettings(values: ConfigValues): StoreSettings {
     address: values.text('server.addr'), advertiseAddress: values.text('server.advertise-addr'),
     statusAddress: values.text('server.status-addr'), advertiseStatusAddress: values.text('server.advertise-status-addr'),
     labels: values.labels('server.labels'), pdAddresses: values.list('pd.endpoints'), dataDir: values.text('storage.data-dir'),
+    clusterSecretFile: values.text('security.cluster-secret-file'),
     shutdownMsMax: values.number('server.graceful-shutdown-timeout'),
     blockCacheBytes: values.number('storage.block-cache.capacity'), memtableBytes: values.number('rocksdb.write-buffer-size'),
     backgroundJobs: values.number('rocksdb.max-background-jobs'), logSegmentBytes: values.number('raft-engine.target-file-size'),

@@ -4,7 +4,7 @@ import { createPdNode } from '../../pd/pd-node.js'
 import type { PdNode } from '../../pd/pd-node.js'
 import { createRaftLinks } from '../../transport/raft-links.js'
 import { listenRpc } from '../../transport/rpc-server.js'
-import { protocolVersion } from '../../wire/messages.js'
+import { ownFeatures, spoken } from '../../wire/features.js'
 import type { Hello } from '../../wire/messages.js'
 import type { SimDisk } from '../sim-disk.js'
 import type { SimEnv, SimNode } from '../sim-env.js'
@@ -30,12 +30,12 @@ export class PdHost {
     const { world, disk, node, memberId } = this
     const { members } = world
     const raftLog = disk.openLog(env, error => { world.fatal(node, env, error) })
-    const hello = (): Hello => ({ protocolVersion, clusterId: this.pd?.clusterId ?? 0n, role: 'pd', nodeId: memberId })
+    const hello = (): Hello => ({ ...spoken, features: ownFeatures, clusterId: this.pd?.clusterId ?? 0n, role: 'pd', nodeId: memberId })
     const addressOf = (to: StoreId): string | undefined => {
       const member = members.find(one => one.memberId === to)
       return member && `${member.name}:${pdPeerPort}`
     }
-    const links = createRaftLinks({ env, hello, addressOf, onDown: to => { this.pd?.onLinkDown(to) } })
+    const links = createRaftLinks({ env, hello, secret: world.secret, addressOf, onDown: to => { this.pd?.onLinkDown(to) } })
     const peerLinks = new NoisyLinks(env, links, world.plan.raft,
       envelope => { world.guarded(() => { world.oracles.onPdSent(node.name, envelope, disk) }) }, () => world.isHealed)
     const pd = createPdNode({
@@ -43,9 +43,11 @@ export class PdHost {
       onFatal: error => { world.fatal(node, env, error) },
     })
     this.pd = pd
-    await listenRpc({ env, address: `${node.name}:${pdClientPort}`, hello, handlers: pd.server.handlers })
+    await listenRpc({ env, address: `${node.name}:${pdClientPort}`, hello, secret: world.secret, handlers: pd.server.handlers })
     if (members.length > 1) {
-      await listenRpc({ env, address: `${node.name}:${pdPeerPort}`, hello, handlers: {}, onRaft: envelope => { pd.onRaft(envelope) } })
+      await listenRpc({
+        env, address: `${node.name}:${pdPeerPort}`, hello, secret: world.secret, handlers: {}, onRaft: envelope => { pd.onRaft(envelope) },
+      })
     }
     pd.start()
   }

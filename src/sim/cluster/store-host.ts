@@ -18,7 +18,7 @@ import { createStore } from '../../store/store.js'
 import { createRaftLinks } from '../../transport/raft-links.js'
 import { openChannel } from '../../transport/rpc-channel.js'
 import { listenRpc } from '../../transport/rpc-server.js'
-import { protocolVersion } from '../../wire/messages.js'
+import { ownFeatures, spoken } from '../../wire/features.js'
 import type { Hello, StoreMeta } from '../../wire/messages.js'
 import { describeMessage } from '../describe-message.js'
 import type { SimDisk } from '../sim-disk.js'
@@ -70,26 +70,28 @@ export class StoreHost {
     const engine = disk.openEngine(env)
     const door = new RpcDoor(storeRequests)
     const hello = (): Hello =>
-      ({ protocolVersion, clusterId: this.identity?.clusterId ?? 0n, role: 'store', nodeId: this.identity?.storeId ?? 0 })
+      ({ ...spoken, features: ownFeatures, clusterId: this.identity?.clusterId ?? 0n, role: 'store', nodeId: this.identity?.storeId ?? 0 })
     const keeper = new IdentityKeeper({ raftLog, engine, folder: undefined })
     if (this.#believed !== undefined && keeper.load() === undefined) await keeper.save(this.#believed, undefined)
     this.identity = keeper.load()
-    await listenRpc({ env, address: this.address, hello, handlers: door.handlers, onRaft: envelope => { this.store?.onRaft(envelope) } })
-    const state: { adapter?: StorePdAdapter } = {}
-    const openPd = (): PdClient => createPdClient({
-      env, addresses: world.pdAddresses, deadlineMs: pdDeadlineMs, onLeaderFound: () => { state.adapter?.onLeaderFound() },
-      channelFor: address => openChannel({ env, address, hello: () => ({ ...hello(), clusterId: 0n }) }),
+    await listenRpc({
+      env, address: this.address, hello, secret: world.secret, handlers: door.handlers,
+      onRaft: envelope => { this.store?.onRaft(envelope) },
     })
-    const isNew = this.identity === undefined
-    const joining = openPd()
+    const state: { adapter?: StorePdAdapter } = {}
+    const openPd = (greet: () => Hello): PdClient => createPdClient({
+      env, addresses: world.pdAddresses, deadlineMs: pdDeadlineMs, onLeaderFound: () => { state.adapter?.onLeaderFound() },
+      channelFor: address => openChannel({ env, address, hello: greet, secret: world.secret }),
+    })
+    const joining = openPd(() => ({ ...hello(), clusterId: 0n }))
     const { identity, firstRegion } = await joinCluster({
       env, pd: joining, keeper, pdAddresses: world.pdAddresses, signal: never, metaOf: storeId => this.#meta(env, storeId),
     })
     this.identity = identity
-    // PD takes heartbeats of a store from connections that were opened in its name.
-    const pd = isNew ? openPd() : joining
-    if (isNew) joining.close()
-    const directory = new StoreDirectory({ env, pd, openChannel: address => openChannel({ env, address, hello }) })
+    // From now on in the name of this store and of its cluster: PD takes heartbeats of nobody else.
+    joining.close()
+    const pd = openPd(hello)
+    const directory = new StoreDirectory({ env, pd, openChannel: address => openChannel({ env, address, hello, secret: world.secret }) })
     const store = this.#create(env, { raftLog, pd, directory, hello, state })
     if (firstRegion !== undefined && !isWritten(raftLog, firstRegion.regionId)) store.bootstrapRegion(firstRegion)
     store.start()
@@ -116,7 +118,7 @@ export class StoreHost {
     })
     parts.state.adapter = adapter
     const links = createRaftLinks({
-      env, hello, addressOf: to => directory.addressOf(to), onUp: to => { this.store?.onLinkUp(to) },
+      env, hello, secret: world.secret, addressOf: to => directory.addressOf(to), onUp: to => { this.store?.onLinkUp(to) },
       onDown: to => { this.store?.onLinkDown(to) },
     })
     const noisy = new NoisyLinks(env, links, world.plan.raft,

@@ -9,6 +9,7 @@ import type { PdClient } from '../../pd/api.js'
 import type { StoreApi } from '../../store/api.js'
 import type { RpcChannel } from '../../transport/api.js'
 import { openChannel } from '../../transport/rpc-channel.js'
+import { clusterSecretOf } from '../../server/cluster-secret.js'
 import { protocolVersion } from '../../wire/messages.js'
 import type { Hello, Operator, PeerInfo } from '../../wire/messages.js'
 import { NodeKilled, OracleFailure } from '../failure.js'
@@ -57,6 +58,7 @@ export class ClusterWorld implements SimWorld, FaultTargets {
   readonly #disks: readonly SimDisk[]
   readonly prober: Prober
   readonly #operatorPd: PdClient
+  readonly secret = clusterSecretOf('the secret of the simulated cluster')
   isHealed = true
   #failure: unknown
   #value = 0

@@ -178,10 +178,18 @@ export function readEmptyResponse(_r: BodyReader, _t: number): Empty {
 
 export function writeHello(w: FrameWriter, v: Hello): number {
   const t = w.table(layouts.helloLayout)
-  w.setU32(t + 20, v.protocolVersion)
+  w.setU32(t + 28, v.protocolVersion)
   w.setBig(t + 4, v.clusterId)
-  w.setU8(t + 24, layouts.nodeRoleNumbers[v.role])
+  w.setU8(t + 44, layouts.nodeRoleNumbers[v.role])
   w.setU64(t + 12, v.nodeId)
+  if (v.protocolVersionMax === undefined) w.absent(t, 12)
+  else w.setU32(t + 32, v.protocolVersionMax)
+  if (v.features === undefined) w.absent(t, 14)
+  else w.setBig(t + 20, v.features)
+  if (v.nonce === undefined) w.absent(t, 16)
+  else w.bytes(t + 36, v.nonce)
+  if (v.proof === undefined) w.absent(t, 18)
+  else w.bytes(t + 40, v.proof)
   return t
 }
 
@@ -192,6 +200,23 @@ export function readHello(r: BodyReader, t: number): Hello {
     clusterId: r.fieldBig(t, vt, 6),
     role: layouts.nodeRoleNames[r.fieldU8(t, vt, 8)]!,
     nodeId: r.fieldU64(t, vt, 10) as never,
+    protocolVersionMax: r.fieldU32OrNone(t, vt, 12),
+    features: r.fieldBigOrNone(t, vt, 14),
+    nonce: r.bytesOrNone(t, vt, 16),
+    proof: r.bytesOrNone(t, vt, 18),
+  }
+}
+
+export function writeProof(w: FrameWriter, v: { readonly proof: Uint8Array }): number {
+  const t = w.table(layouts.proofLayout)
+  w.bytes(t + 4, v.proof)
+  return t
+}
+
+export function readProof(r: BodyReader, t: number): { readonly proof: Uint8Array } {
+  const vt = r.vtable(t)
+  return {
+    proof: r.bytes(t, vt, 4),
   }
 }
 

@@ -655,8 +655,48 @@ nodeId():bigint {
   return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
 }
 
+protocolVersionMax():number|null {
+  const offset = this.bb!.__offset(this.bb_pos, 12);
+  return offset ? this.bb!.readUint32(this.bb_pos + offset) : null;
+}
+
+features():bigint|null {
+  const offset = this.bb!.__offset(this.bb_pos, 14);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : null;
+}
+
+nonce(index: number):number|null {
+  const offset = this.bb!.__offset(this.bb_pos, 16);
+  return offset ? this.bb!.readUint8(this.bb!.__vector(this.bb_pos + offset) + index) : 0;
+}
+
+nonceLength():number {
+  const offset = this.bb!.__offset(this.bb_pos, 16);
+  return offset ? this.bb!.__vector_len(this.bb_pos + offset) : 0;
+}
+
+nonceArray():Uint8Array|null {
+  const offset = this.bb!.__offset(this.bb_pos, 16);
+  return offset ? new Uint8Array(this.bb!.bytes().buffer, this.bb!.bytes().byteOffset + this.bb!.__vector(this.bb_pos + offset), this.bb!.__vector_len(this.bb_pos + offset)) : null;
+}
+
+proof(index: number):number|null {
+  const offset = this.bb!.__offset(this.bb_pos, 18);
+  return offset ? this.bb!.readUint8(this.bb!.__vector(this.bb_pos + offset) + index) : 0;
+}
+
+proofLength():number {
+  const offset = this.bb!.__offset(this.bb_pos, 18);
+  return offset ? this.bb!.__vector_len(this.bb_pos + offset) : 0;
+}
+
+proofArray():Uint8Array|null {
+  const offset = this.bb!.__offset(this.bb_pos, 18);
+  return offset ? new Uint8Array(this.bb!.bytes().buffer, this.bb!.bytes().byteOffset + this.bb!.__vector(this.bb_pos + offset), this.bb!.__vector_len(this.bb_pos + offset)) : null;
+}
+
 static startHello(builder:flatbuffers.Builder) {
-  builder.startObject(4);
+  builder.startObject(8);
 }
 
 static addProtocolVersion(builder:flatbuffers.Builder, protocolVersion:number) {
@@ -675,17 +715,63 @@ static addNodeId(builder:flatbuffers.Builder, nodeId:bigint) {
   builder.addFieldInt64(3, nodeId, BigInt('0'));
 }
 
+static addProtocolVersionMax(builder:flatbuffers.Builder, protocolVersionMax:number) {
+  builder.addFieldInt32(4, protocolVersionMax, 0);
+}
+
+static addFeatures(builder:flatbuffers.Builder, features:bigint) {
+  builder.addFieldInt64(5, features, BigInt(0));
+}
+
+static addNonce(builder:flatbuffers.Builder, nonceOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(6, nonceOffset, 0);
+}
+
+static createNonceVector(builder:flatbuffers.Builder, data:number[]|Uint8Array):flatbuffers.Offset {
+  builder.startVector(1, data.length, 1);
+  for (let i = data.length - 1; i >= 0; i--) {
+    builder.addInt8(data[i]!);
+  }
+  return builder.endVector();
+}
+
+static startNonceVector(builder:flatbuffers.Builder, numElems:number) {
+  builder.startVector(1, numElems, 1);
+}
+
+static addProof(builder:flatbuffers.Builder, proofOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(7, proofOffset, 0);
+}
+
+static createProofVector(builder:flatbuffers.Builder, data:number[]|Uint8Array):flatbuffers.Offset {
+  builder.startVector(1, data.length, 1);
+  for (let i = data.length - 1; i >= 0; i--) {
+    builder.addInt8(data[i]!);
+  }
+  return builder.endVector();
+}
+
+static startProofVector(builder:flatbuffers.Builder, numElems:number) {
+  builder.startVector(1, numElems, 1);
+}
+
 static endHello(builder:flatbuffers.Builder):flatbuffers.Offset {
   const offset = builder.endObject();
   return offset;
 }
 
-static createHello(builder:flatbuffers.Builder, protocolVersion:number, clusterId:bigint, role:NodeRole, nodeId:bigint):flatbuffers.Offset {
+static createHello(builder:flatbuffers.Builder, protocolVersion:number, clusterId:bigint, role:NodeRole, nodeId:bigint, protocolVersionMax:number|null, features:bigint|null, nonceOffset:flatbuffers.Offset, proofOffset:flatbuffers.Offset):flatbuffers.Offset {
   Hello.startHello(builder);
   Hello.addProtocolVersion(builder, protocolVersion);
   Hello.addClusterId(builder, clusterId);
   Hello.addRole(builder, role);
   Hello.addNodeId(builder, nodeId);
+  if (protocolVersionMax !== null)
+    Hello.addProtocolVersionMax(builder, protocolVersionMax);
+  if (features !== null)
+    Hello.addFeatures(builder, features);
+  Hello.addNonce(builder, nonceOffset);
+  Hello.addProof(builder, proofOffset);
   return Hello.endHello(builder);
 }
 
@@ -695,6 +781,80 @@ serialize():Uint8Array {
 
 static deserialize(buffer: Uint8Array):Hello {
   return Hello.getRootAsHello(new flatbuffers.ByteBuffer(buffer))
+}
+}
+
+export class Proof {
+  bb: flatbuffers.ByteBuffer|null = null;
+  bb_pos = 0;
+  __init(i:number, bb:flatbuffers.ByteBuffer):Proof {
+  this.bb_pos = i;
+  this.bb = bb;
+  return this;
+}
+
+static getRootAsProof(bb:flatbuffers.ByteBuffer, obj?:Proof):Proof {
+  return (obj || new Proof()).__init(bb.readInt32(bb.position()) + bb.position(), bb);
+}
+
+static getSizePrefixedRootAsProof(bb:flatbuffers.ByteBuffer, obj?:Proof):Proof {
+  bb.setPosition(bb.position() + flatbuffers.SIZE_PREFIX_LENGTH);
+  return (obj || new Proof()).__init(bb.readInt32(bb.position()) + bb.position(), bb);
+}
+
+proof(index: number):number|null {
+  const offset = this.bb!.__offset(this.bb_pos, 4);
+  return offset ? this.bb!.readUint8(this.bb!.__vector(this.bb_pos + offset) + index) : 0;
+}
+
+proofLength():number {
+  const offset = this.bb!.__offset(this.bb_pos, 4);
+  return offset ? this.bb!.__vector_len(this.bb_pos + offset) : 0;
+}
+
+proofArray():Uint8Array|null {
+  const offset = this.bb!.__offset(this.bb_pos, 4);
+  return offset ? new Uint8Array(this.bb!.bytes().buffer, this.bb!.bytes().byteOffset + this.bb!.__vector(this.bb_pos + offset), this.bb!.__vector_len(this.bb_pos + offset)) : null;
+}
+
+static startProof(builder:flatbuffers.Builder) {
+  builder.startObject(1);
+}
+
+static addProof(builder:flatbuffers.Builder, proofOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(0, proofOffset, 0);
+}
+
+static createProofVector(builder:flatbuffers.Builder, data:number[]|Uint8Array):flatbuffers.Offset {
+  builder.startVector(1, data.length, 1);
+  for (let i = data.length - 1; i >= 0; i--) {
+    builder.addInt8(data[i]!);
+  }
+  return builder.endVector();
+}
+
+static startProofVector(builder:flatbuffers.Builder, numElems:number) {
+  builder.startVector(1, numElems, 1);
+}
+
+static endProof(builder:flatbuffers.Builder):flatbuffers.Offset {
+  const offset = builder.endObject();
+  builder.requiredField(offset, 4) // proof
+  return offset;
+}
+
+static createProof(builder:flatbuffers.Builder, proofOffset:flatbuffers.Offset):flatbuffers.Offset {
+  Proof.startProof(builder);
+  Proof.addProof(builder, proofOffset);
+  return Proof.endProof(builder);
+}
+
+serialize():Uint8Array {
+  return this.bb!.bytes();
+}
+
+static deserialize(buffer: Uint8Array):Proof {
+  return Proof.getRootAsProof(new flatbuffers.ByteBuffer(buffer))
 }
 }
 

@@ -131,12 +131,23 @@ export const emptyResponseLayout: Layout = {
 }
 
 export const helloLayout: Layout = {
-  name: 'Hello', isResponse: false, tableBytes: 28, vtable: [12, 28, 20, 4, 24, 12],
+  name: 'Hello', isResponse: false, tableBytes: 48, vtable: [20, 48, 28, 4, 44, 12, 32, 20, 36, 40],
   fields: [
     { path: 'protocolVersion', slot: 4, bytes: 4, kind: FieldKind.U32, required: false, names: undefined, struct: undefined, table: undefined },
     { path: 'clusterId', slot: 6, bytes: 8, kind: FieldKind.U64Big, required: false, names: undefined, struct: undefined, table: undefined },
     { path: 'role', slot: 8, bytes: 1, kind: FieldKind.Name, required: false, names: nodeRoleNames, struct: undefined, table: undefined },
     { path: 'nodeId', slot: 10, bytes: 8, kind: FieldKind.U64, required: false, names: undefined, struct: undefined, table: undefined },
+    { path: 'protocolVersionMax', slot: 12, bytes: 4, kind: FieldKind.U32, required: false, names: undefined, struct: undefined, table: undefined },
+    { path: 'features', slot: 14, bytes: 8, kind: FieldKind.U64Big, required: false, names: undefined, struct: undefined, table: undefined },
+    { path: 'nonce', slot: 16, bytes: 4, kind: FieldKind.Bytes, required: false, names: undefined, struct: undefined, table: undefined },
+    { path: 'proof', slot: 18, bytes: 4, kind: FieldKind.Bytes, required: false, names: undefined, struct: undefined, table: undefined },
+  ],
+}
+
+export const proofLayout: Layout = {
+  name: 'Proof', isResponse: false, tableBytes: 8, vtable: [6, 8, 4],
+  fields: [
+    { path: 'proof', slot: 4, bytes: 4, kind: FieldKind.Bytes, required: true, names: undefined, struct: undefined, table: undefined },
   ],
 }
 
