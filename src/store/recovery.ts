@@ -1,4 +1,5 @@
 import { assert } from '../common/assert.js'
+import { concatBytes } from '../common/bytes.js'
 import { StorageError } from '../common/errors.js'
 import { logIndex, plus, term } from '../common/ids.js'
 import type { LogIndex, PeerId, RegionId } from '../common/ids.js'
@@ -72,8 +73,9 @@ export class Recovery {
       else if (record.state === 'initial' && !this.#states.has(id)) this.#refound(id, record.region)
     }
     for (const state of this.#states.values()) this.#bearLog(state)
+    // Grows while it is walked: splits make children.
     const queue = [...this.#states.values()]
-    for (let next = queue.shift(); next !== undefined; next = queue.shift()) this.#replay(next, queue)
+    for (let at = 0; at < queue.length; at++) this.#replay(queue[at]!, queue)
     this.#shared.applier.endReplay()
     return { ...this.#sort(), entriesReplayed: this.#replayed }
   }
@@ -88,8 +90,9 @@ export class Recovery {
         const { regionId, isApply } = decodeRaftKey(key)
         if (isApply) applied.set(regionId, decodeApplyState(value))
         else regions.set(regionId, decodeRegion(value))
-        start = new Uint8Array([...key, 0])
       }
+      const last = page.rows[page.rows.length - 1]
+      if (last !== undefined) start = concatBytes(last.key, Uint8Array.of(0))
       more = page.more
     }
     for (const [id, region] of regions) {
