@@ -95,7 +95,7 @@ function manyRegions(count: number): {
   const persisted = new Map<RegionId, number>()
   const peers = new Map(Array.from({ length: count }, (_, i) => {
     const id = regionId(i + 1)
-    return [id, { regionId: id, isInstalling: false, state: {}, isLeader: false }] as unknown as [RegionId, Peer]
+    return [id, { regionId: id, isInstalling: false, state: { visibleIndex: Infinity }, isLeader: false }] as unknown as [RegionId, Peer]
   }))
   const shared = {
     log, peers, config: { ...defaultStoreConfig, logGcCountLimit: 10 }, isStopped: false,
