@@ -114,6 +114,8 @@ export const storeLimits = {
   replayBytes: 4 << 20,
   /** Appends sent to one follower of a region and not answered: a stopped one must not fill our memory. */
   inflightBytesMax: 16 << 20,
+  /** Regions that PD is told of in one turn of the loop. */
+  beatsPerTurn: 256,
   /** How often a store looks at what has no clock of its own: disk space, waiting requests, stale peers. */
   patrolMs: 1_000,
   /** For so many ticks after a link broke, what comes from its other end may have been sent before. */

@@ -149,21 +149,26 @@ export class Operations {
     this.#due.add(peer)
     if (this.#isBeatScheduled) return
     this.#isBeatScheduled = true
-    this.#shared.env.defer(() => {
-      this.#isBeatScheduled = false
-      this.#shared.guarded(() => { this.#beat(this.#due) })
-    })
+    this.#shared.env.defer(() => { this.#shared.guarded(this.#beat) })
   }
 
-  beatAll(): void { this.#beat(this.#shared.peers.values()) }
+  beatAll(): void {
+    for (const peer of this.#shared.peers.values()) if (peer.isLeader) this.#due.add(peer)
+    if (!this.#isBeatScheduled) this.#beat()
+  }
 
-  #beat(peers: Iterable<Peer>): void {
+  /** Some at a time: each asks the engine how much the region holds, and others have work, too. */
+  readonly #beat = (): void => {
     const beats: RegionBeat[] = []
-    for (const peer of peers) {
+    let looked = 0
+    for (const peer of this.#due) {
+      if (looked++ === storeLimits.beatsPerTurn) break
+      this.#due.delete(peer)
       const beat = this.#beatOf(peer)
       if (beat !== undefined) beats.push(beat)
     }
-    this.#due.clear()
+    this.#isBeatScheduled = this.#due.size > 0
+    if (this.#isBeatScheduled) this.#shared.later(1, this.#beat)
     if (beats.length === 0) return
     this.#shared.deps.pd.regionHeartbeat(beats, operators => {
       this.#shared.guarded(() => { for (const operator of operators) this.#carryOut(operator) })

@@ -3,7 +3,7 @@ import t from 'tap'
 import { boundaryMistake } from '../../src/common/boundary.js'
 import { utf8 } from '../../src/common/bytes.js'
 import type { ServerError } from '../../src/common/errors.js'
-import { regionId } from '../../src/common/ids.js'
+import { peerId, regionId } from '../../src/common/ids.js'
 import type { Region } from '../../src/common/region.js'
 import type { Result } from '../../src/common/result.js'
 import { engineKeyOf, wireKeyOfText } from '../../src/rawkv/codec.js'
@@ -74,5 +74,32 @@ t.test('a split that lost to another entry is certainly not done', t => {
     t.equal(kindOf(outcome), 'StaleCommand')
     t.equal(cluster.region().epoch.version, 1)
   }
+  t.end()
+})
+
+t.test('PD hears of many regions some at a time, and of each of them', t => {
+  const cluster = new StoreCluster(1)
+  const machine = cluster.machines[0]!
+  const store = cluster.start(machine)
+  const count = 700
+  const key = (at: number): Uint8Array => at === 0 || at === count ? new Uint8Array(0) : Uint8Array.of(at >>> 8, at)
+  for (let at = 0; at < count; at++) {
+    store.bootstrapRegion({ regionId: regionId(at + 1), startKey: key(at), endKey: key(at + 1), epoch: { confVer: 1, version: 1 },
+      peers: [{ peerId: peerId(10_000 + at), storeId: machine.id, role: 'voter' }] })
+  }
+  cluster.kill(machine, 1)
+  const asked: { atMs: number }[] = []
+  const { approximateBytes } = machine.engine!
+  machine.engine!.approximateBytes = (...args: Parameters<typeof approximateBytes>): number => {
+    asked.push({ atMs: cluster.world.nowMs })
+    return approximateBytes.apply(machine.engine, args)
+  }
+  cluster.start(machine)
+  cluster.world.runFor(5_000)
+  t.equal(cluster.shapes.size, count)
+  const perMoment = new Map<number, number>()
+  for (const { atMs } of asked) perMoment.set(atMs, (perMoment.get(atMs) ?? 0) + 1)
+  t.ok(Math.max(...perMoment.values()) <= 256, `${Math.max(...perMoment.values())} at once`)
+  t.same(cluster.fatal, [])
   t.end()
 })
