@@ -84,7 +84,7 @@ export class StoreHost {
       channelFor: address => openChannel({ env, address, hello: greet, secret: world.secret }),
     })
     const joining = openPd(() => ({ ...hello(), clusterId: 0n }))
-    const { identity, firstRegion } = await joinCluster({
+    const { identity, firstRegion, incarnation } = await joinCluster({
       env, pd: joining, keeper, pdAddresses: world.pdAddresses, signal: never, metaOf: storeId => this.#meta(env, storeId),
     })
     this.identity = identity
@@ -92,7 +92,7 @@ export class StoreHost {
     joining.close()
     const pd = openPd(hello)
     const directory = new StoreDirectory({ env, pd, openChannel: address => openChannel({ env, address, hello, secret: world.secret }) })
-    const store = this.#create(env, { raftLog, pd, directory, hello, state })
+    const store = this.#create(env, { raftLog, pd, directory, hello, state, incarnation })
     if (firstRegion !== undefined && !isWritten(raftLog, firstRegion.regionId)) store.bootstrapRegion(firstRegion)
     store.start()
     this.store = store
@@ -107,12 +107,13 @@ export class StoreHost {
   }
 
   #create(env: SimEnv, parts: { raftLog: RaftLog; pd: PdClient; directory: StoreDirectory; hello: () => Hello
-    state: { adapter?: StorePdAdapter } }): StoreApi {
+    state: { adapter?: StorePdAdapter }; incarnation: number }): StoreApi {
     const { world, disk, node } = this
-    const { directory, pd, hello, raftLog } = parts
+    const { directory, pd, hello, raftLog, incarnation } = parts
     const { storeId } = this.identity!
     const adapter = new StorePdAdapter({
-      env, pd, beatMsMax: world.plan.store.regionHeartbeatMs * 2, onStores: stores => { directory.learn(stores) },
+      env, pd, incarnation, beatMsMax: world.plan.store.regionHeartbeatMs * 2,
+      onStores: stores => { directory.learn(stores) },
       onShortOfSpace: (full, low) => { this.store?.onShortOfSpace(full, low) },
       onRefused: error => { world.fatal(node, env, error) },
     })
