@@ -64,6 +64,7 @@ napi_value Throw(napi_env env, const Failure& failure) {
 
 static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   karst::InitEnvState(env, exports);
+  karst::InitDoor(env, exports);
   karst::InitSystem(env, exports);
   karst::InitEngine(env, exports);
   karst::InitScan(env, exports);

@@ -6,6 +6,7 @@ namespace karst {
 
 struct EnvState;
 
+void InitDoor(napi_env env, napi_value exports);
 void InitSystem(napi_env env, napi_value exports);
 void InitEngine(napi_env env, napi_value exports);
 void InitScan(napi_env env, napi_value exports);

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import type { Env, Network } from '../../src/common/env.js'
 import { ok } from '../../src/common/result.js'
 import { drawClusterSecret } from '../../src/server/cluster-secret.js'
+import { addon } from '../../src/engine/native.js'
 import { RealEnv } from '../../src/server/real-env.js'
 import type { CallResult, RpcChannel } from '../../src/transport/api.js'
 import { openChannel } from '../../src/transport/rpc-channel.js'
@@ -22,7 +23,7 @@ const warmUpMs = 1_000
 
 function node(name: string): { readonly env: Env; close(): void } {
   let network: (Network & { close(): void }) | undefined
-  const env = new RealEnv({ name, log: () => {}, network: of => network = createWsNetwork(of) })
+  const env = new RealEnv({ name, log: () => {}, network: of => network = createWsNetwork(of, { door: addon }) })
   return { env, close: () => { network?.close(); env.close() } }
 }
 

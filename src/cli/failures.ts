@@ -31,6 +31,11 @@ export function failureOf(error: unknown): Failure {
   if (error instanceof StartupError) {
     return { code: error.code, message: error.message, exitCode: error.code === 'config' ? exitCodes.usage : exitCodes.failed }
   }
+  const { code: errno } = error as NodeJS.ErrnoException
+  if (errno === 'EMFILE' || errno === 'ENFILE') {
+    const message = 'too many open files: raise the limit with `ulimit -n 65536`, or LimitNOFILE= in the systemd unit'
+    return { code: 'openFiles', message, exitCode: exitCodes.failed }
+  }
   const bug = error instanceof Error ? error.stack ?? error.message : String(error)
   return { code: 'Internal', message: `this should not happen: ${bug}`, exitCode: exitCodes.failed }
 }

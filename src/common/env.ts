@@ -64,6 +64,10 @@ export interface Connection {
   send(bytes: Uint8Array): boolean
   /** Bytes accepted by send and not yet handed to the kernel. */
   bufferedBytes(): number
+  /** Reads nothing from the other side meanwhile, where the network can: it will find that it cannot send. */
+  pause?(isPaused: boolean): void
+  /** The other side has said who it is: from now on it may send messages of the full size. */
+  admit?(isPeer: boolean): void
   close(reason: string): void
 }
 

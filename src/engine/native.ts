@@ -55,6 +55,18 @@ export interface Addon {
   logOldest(log: number, limit: number): number[]
   logStats(log: number): number[]
   crc32c(bytes: Uint8Array, seed?: number): number
+
+  doorOpen(
+    host: string, port: number, arena: Uint8Array, onEvent: (kind: number, id: number, first: unknown, second: unknown) => unknown,
+    messageBytesMax: number, helloBytesMax: number, unfinishedBytesMax: number, unfinishedMsMax: number, upgradeMsMax: number,
+    silentMsMax: number, connectionsMax: number, connectionsReserved: number, connectionsPerAddressMax: number): object
+  doorSend(door: object, id: number, bytes: Uint8Array): number
+  doorBuffered(door: object, id: number): number
+  doorPause(door: object, id: number, paused: number): void
+  doorAdmit(door: object, id: number, isPeer: number): void
+  doorEnd(door: object, id: number, code: number, reason: string): void
+  doorFigures(door: object): number[]
+  doorClose(door: object): void
 }
 
 /** From dist/src/engine/. KARST_ADDON names another build of the addon (the ASan run). */

@@ -20,6 +20,7 @@ import type { PdSettings } from './config/pd-schema.js'
 import type { LogSink } from './logging.js'
 import { NodeMetrics } from './metrics.js'
 import { openNodeEnv } from './node-env.js'
+import { checkOpenFiles, connectionLimits, openFilesMax } from './open-files.js'
 import { MemberBirth } from './pd-birth.js'
 import { PdIdentityKeeper } from './pd-identity.js'
 import type { PdIdentity } from './pd-identity.js'
@@ -64,6 +65,7 @@ export class PdProcess implements PdFace {
   readonly #options: PdMemberOptions
   readonly #closers = new Closers()
   readonly #closeEnv: () => void
+  readonly #socketFigures: () => Record<string, number>
   readonly env: Env
   #memberId = 0
   readonly startedAtWallMs: number
@@ -78,7 +80,10 @@ export class PdProcess implements PdFace {
 
   constructor(options: PdMemberOptions) {
     this.#options = options
-    const { env, close } = openNodeEnv({ ...options, name: options.settings.name })
+    const { env, metrics, close } = openNodeEnv({
+      ...options, name: options.settings.name, connections: connectionLimits(options.settings.connections, openFilesMax()),
+    })
+    this.#socketFigures = metrics
     this.env = env
     this.#closeEnv = close
     this.#closers.add(close)
@@ -119,6 +124,7 @@ export class PdProcess implements PdFace {
   async #assemble(): Promise<void> {
     const { env } = this
     const { settings, onFatal } = this.#options
+    checkOpenFiles(env, settings.connections, openFilesMax())
     const isJoining = settings.join.length > 0
     const configured = isJoining ? [] : membersOf(settings)
     const storage = await this.#options.openStorage(env)
@@ -211,6 +217,7 @@ export class PdProcess implements PdFace {
     this.#closers.add(() => { metrics.close() })
     for (const server of this.#servers) metrics.add(() => server.metrics())
     metrics.add(linkFigures)
+    metrics.add(this.#socketFigures)
     const status = await StatusServer.listen(address, pdPages(this, metrics)).catch((error: unknown) => {
       throw new StartupError('addressInUse',
         `${(error as Error).message}. This is for HTTP: give it another --status-addr.`, { cause: error })

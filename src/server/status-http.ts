@@ -31,6 +31,8 @@ export type StatusPage =
   | { readonly kind: 'html'; readonly body: string }
 
 const requestMsMax = 10_000
+/** People, Prometheus, health checks; the port of clients has limits of its own. */
+const connectionsMax = 64
 /** Everything is small text of our own: nothing may be embedded, sniffed or fetched from elsewhere. */
 const hardening = {
   'cache-control': 'no-store', 'x-content-type-options': 'nosniff', 'x-frame-options': 'DENY', 'referrer-policy': 'no-referrer',
@@ -48,6 +50,7 @@ export class StatusServer {
     this.#pages = pages
     this.#server = createServer({ requestTimeout: requestMsMax, headersTimeout: requestMsMax, keepAliveTimeout: 5_000 },
       (request, response) => { this.#answer(request, response) })
+    this.#server.maxConnections = connectionsMax
     this.#server.on('clientError', (_error, socket) => {
       if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n')
     })

@@ -23,6 +23,7 @@ import type { StoreIdentity } from './identity.js'
 import type { LogSink } from './logging.js'
 import { NodeMetrics } from './metrics.js'
 import { openNodeEnv } from './node-env.js'
+import { checkOpenFiles, connectionLimits, openFilesMax } from './open-files.js'
 import { RpcDoor, storeRequests } from './rpc-door.js'
 import { StartupError } from './startup-error.js'
 import { StatusServer } from './status-http.js'
@@ -82,6 +83,7 @@ export class StoreNode implements StoreFace {
   readonly #door = new RpcDoor(storeRequests)
   readonly #wait = new AbortController()
   readonly #closeEnv: () => void
+  readonly #socketFigures: () => Record<string, number>
   readonly env: Env
   readonly startedAtWallMs: number
   /** On the monotonic clock: the wall may step back. */
@@ -103,11 +105,13 @@ export class StoreNode implements StoreFace {
 
   constructor(options: StoreNodeOptions) {
     this.#options = options
-    const { env, close } = openNodeEnv({
-      ...options, log: (_node, level, event, fields) => { options.log(this.name, level, event, fields) },
+    const { env, metrics, close } = openNodeEnv({
+      ...options, connections: connectionLimits(options.settings.connections, openFilesMax()),
+      log: (_node, level, event, fields) => { options.log(this.name, level, event, fields) },
     })
     this.env = env
     this.#closeEnv = close
+    this.#socketFigures = metrics
     this.#closers.add(close)
     this.startedAtWallMs = env.clock.wallMs()
     this.startedAtMs = env.clock.monotonicMs()
@@ -150,6 +154,7 @@ export class StoreNode implements StoreFace {
 
   async #assemble(): Promise<void> {
     const { env } = this
+    checkOpenFiles(env, this.settings.connections, openFilesMax())
     const storage = await this.#options.openStorage(env, this.#options.onFatal)
     this.#closers.add(() => storage.close())
     this.#storage = storage
@@ -207,6 +212,7 @@ export class StoreNode implements StoreFace {
     const metrics = this.#metrics = new NodeMetrics({ node: settings.address })
     this.#closers.add(() => { metrics.close() })
     metrics.add(() => server.metrics())
+    metrics.add(this.#socketFigures)
     metrics.add(() => this.#store?.metrics() ?? {})
     const status = await StatusServer.listen(settings.statusAddress, storePages(this, metrics))
     this.#status = status

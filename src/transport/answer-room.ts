@@ -1,10 +1,13 @@
 import { limits } from '../common/limits.js'
-import type { Requests, RpcName } from '../wire/messages.js'
+import { err } from '../common/result.js'
+import type { Requests, RpcName, RpcResult } from '../wire/messages.js'
 
 /** A page of rows or values: what the answer to a large read may hold, and what is kept free for it. */
 const pageBytes = limits.responseBytesMax
 const routeBytes = 512
 const routesMax = 4_096
+/** What a server that has no room asks for. */
+export const busyBackoffMs = 100
 
 /**
  * What a small request may bring down on us: reads whose answers are pages. They begin only when their answer has room.
@@ -21,6 +24,17 @@ export function reservedBytes(name: RpcName, request: Requests[RpcName]): number
     case 'ListPeers': return (request as Requests['ListPeers']).regionId === 0 ? routesMax * routeBytes : 0
     default: return 0
   }
+}
+
+/**
+ * Values came for many gets at once, later than they were asked for, and the first of them have filled the connection's
+ * share: the others are asked to come again. A swap has happened, so it cannot be.
+ */
+export function withoutValues(name: RpcName, result: RpcResult<RpcName>): RpcResult<RpcName> {
+  if (!result.ok) return result
+  const reason = 'answers are not read'
+  if (name === 'RawGet') return err({ kind: 'ServerIsBusy', reason, backoffMs: busyBackoffMs })
+  return name === 'RawCas' ? err({ kind: 'Undetermined', reason: `${reason}: there is no room for what it found` }) : result
 }
 
 export interface RoomLimits {

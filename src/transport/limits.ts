@@ -38,12 +38,20 @@ export const transportLimits = {
   largeWaitingBytesMax: 16 << 20,
   /** While large reads wait for room: a connection that has read nothing of its answers for so long is ended. */
   stalledMsMax: 10_000,
+  /** The same when nobody else waits, for one that is not read from either. */
+  pausedMsMax: 60_000,
   /** Received and not yet begun, of one connection; more ends it. A channel of ours may have 64 MiB on the way. */
   inboxBytesMax: (64 << 20) + limits.frameBytesMax + (1 << 20),
   /** Of all connections; while there are more, a connection with more than 1 MiB of it is ended when it brings yet more. */
   inboxBytesOfAllMax: 128 << 20,
   /** Requests that were begun and are not answered, of all connections; above it ServerIsBusy. */
   requestBytesMax: 256 << 20,
+  /** Where the network can wait, a connection is not read from while so much of it waits here. */
+  inboxPauseBytes: 1 << 20,
+  /** From the beginning of a message to its end. */
+  unfinishedMsMax: 30_000,
+  /** Without a sign of life, pongs included. */
+  silentMsMax: 120_000,
   /** A message before the other side's Hello was understood. */
   helloBytesMax: 64 << 10,
 

@@ -6,8 +6,9 @@ import type { RpcHandlers } from './api.js'
 import { Counters } from './counters.js'
 import type { ClusterSecret } from './handshake.js'
 import { transportLimits } from './limits.js'
-import { ServerConnection, damageCounter } from './server-connection.js'
-import type { ServerParts } from './server-connection.js'
+import { ServerConnection } from './server-connection.js'
+import { damageCounter } from './server-parts.js'
+import type { ServerParts } from './server-parts.js'
 import { Turns } from './turns.js'
 
 export interface RpcServerOptions {
@@ -49,7 +50,7 @@ const warningMsMin = 1_000
 
 class Server implements RpcServer {
   readonly #env: Env
-  readonly #parts: ServerParts
+  readonly #parts: ServerParts<ServerConnection>
   readonly #counters = new Counters(...counterNames, ...frameErrorKinds.map(damageCounter))
   readonly #connections = new Set<ServerConnection>()
   #dirty: ServerConnection[] = []
@@ -69,6 +70,7 @@ class Server implements RpcServer {
       env: options.env, hello: options.hello, secret: options.secret, handlers: options.handlers, onRaft: options.onRaft,
       counters: this.#counters, turns: this.#turns, room: this.#room, held: this.#held,
       warn: (event, fields) => this.#warn(event, fields),
+      watch: () => { this.#armBeat() },
       onDirty: connection => this.#onDirty(connection),
       onClosed: connection => { this.#connections.delete(connection) },
     }
@@ -145,8 +147,13 @@ class Server implements RpcServer {
     if (this.#isClosed || this.#beatTimer !== undefined) return
     this.#beatTimer = this.#env.setTimer(transportLimits.beatMs, () => {
       this.#beatTimer = undefined
-      for (const connection of [...this.#connections]) connection.beat()
-      if (this.#turns.isLargeBlocked) this.#armBeat()
+      const { isLargeBlocked } = this.#turns
+      let isPaused = false
+      for (const connection of [...this.#connections]) {
+        connection.beat(isLargeBlocked)
+        isPaused ||= connection.isPaused
+      }
+      if (isLargeBlocked || isPaused) this.#armBeat()
     })
   }
 }

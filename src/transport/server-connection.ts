@@ -1,6 +1,6 @@
 import { assert } from '../common/assert.js'
 import { copyBytes } from '../common/bytes.js'
-import type { Connection, ConnectionHandler, Env, LogFields, Timer } from '../common/env.js'
+import type { Connection, ConnectionHandler, Timer } from '../common/env.js'
 import { err, ok } from '../common/result.js'
 import {
   FrameDecoder, encodeErrorOfKind, encodeHello, encodeProtocolError, encodeResponse, rpcNameOf,
@@ -9,43 +9,23 @@ import { FrameReader, describeFrameError, frameHeaderBytes } from '../wire/frame
 import type { FrameError } from '../wire/frame.js'
 import { FrameWriter } from '../wire/frame-writer.js'
 import { FrameKind, responseBit } from '../wire/messages.js'
-import type { Hello, RaftEnvelope, Requests, RpcName, RpcResult } from '../wire/messages.js'
+import type { Hello, Requests, RpcName, RpcResult } from '../wire/messages.js'
 import { raftTypesOf } from '../wire/raft-rules.js'
 import { accessRefusal } from './access.js'
-import { reservedBytes } from './answer-room.js'
-import type { AnswerRoom } from './answer-room.js'
-import type { RpcHandler, RpcHandlerContext, RpcHandlers } from './api.js'
-import type { Counters } from './counters.js'
+import { busyBackoffMs, reservedBytes, withoutValues } from './answer-room.js'
+import type { RpcHandler, RpcHandlerContext } from './api.js'
 import { AcceptorHandshake } from './handshake.js'
-import type { ClusterSecret, Refusal } from './handshake.js'
+import type { Refusal } from './handshake.js'
 import { Inbox } from './inbox.js'
-import type { Held } from './inbox.js'
 import { transportLimits } from './limits.js'
+import { damageCounter } from './server-parts.js'
+import type { ServerParts } from './server-parts.js'
 import { frameUnits, unitsOfBytes } from './turns.js'
-import type { TurnTaker, Turns } from './turns.js'
+import type { TurnTaker } from './turns.js'
 import { WaitingReads } from './waiting-reads.js'
-
-export interface ServerParts {
-  readonly env: Env
-  readonly hello: () => Hello
-  readonly secret: ClusterSecret
-  readonly handlers: RpcHandlers
-  readonly onRaft: ((envelope: RaftEnvelope) => void) | undefined
-  readonly counters: Counters
-  readonly turns: Turns
-  readonly room: AnswerRoom
-  readonly held: Held
-  readonly warn: (event: string, fields: LogFields) => void
-  /** Something was written; flush() is due at the end of the turn. */
-  readonly onDirty: (connection: ServerConnection) => void
-  readonly onClosed: (connection: ServerConnection) => void
-}
-
-export const damageCounter = (kind: FrameError['kind']): string => `transport_damaged_frames_total{kind="${kind}"}`
 
 /** Frame kinds from here to the response bit are requests; below are control frames. */
 const requestKindMin = 16
-const busyBackoffMs = 100
 /** Ids of requests that were cancelled before they were answered. More are forgotten: then answers go out unneeded. */
 const cancelledMax = 4_096
 /** The clock is asked after so many frames, or so many units, of a turn. */
@@ -58,7 +38,7 @@ const unitsPerLook = 64
  */
 // hot path: bench/micro/transport.ts
 export class ServerConnection implements ConnectionHandler, TurnTaker {
-  readonly #parts: ServerParts
+  readonly #parts: ServerParts<ServerConnection>
   readonly #connection: Connection
   readonly #reader = new FrameReader()
   readonly #decoder = new FrameDecoder()
@@ -76,13 +56,14 @@ export class ServerConnection implements ConnectionHandler, TurnTaker {
   #readBytes = 0
   #stalledBeats = 0
   readonly #handshake: AcceptorHandshake
+  #isPaused = false
   #context: RpcHandlerContext | undefined
   #helloTimer: Timer | undefined
   #inFlight = 0
   #isDirty = false
   #isClosed = false
 
-  constructor(parts: ServerParts, connection: Connection) {
+  constructor(parts: ServerParts<ServerConnection>, connection: Connection) {
     this.#parts = parts
     this.#connection = connection
     this.#inbox = new Inbox(parts.held, this.#reader)
@@ -117,6 +98,7 @@ export class ServerConnection implements ConnectionHandler, TurnTaker {
     turns.arrived(this)
     const waiting = this.#inbox.bytes
     if (waiting === 0 || this.#isClosed) return
+    if (waiting > transportLimits.inboxPauseBytes && !this.isPeer) this.#pause(true)
     if (waiting > transportLimits.inboxBytesMax
       || (held.inboxBytes > transportLimits.inboxBytesOfAllMax && waiting > transportLimits.messageBytesSoft)) {
       counters.add('transport_overrun_connections_total')
@@ -151,7 +133,16 @@ export class ServerConnection implements ConnectionHandler, TurnTaker {
     // What ended with the limit is let go of, too.
     if (!this.#isClosed && this.#inbox.isEmpty) this.#inbox.advance()
     if (this.#inbox.isEmpty) this.#context = undefined
+    if (this.#isPaused && this.#inbox.bytes < transportLimits.inboxPauseBytes / 2) this.#pause(false)
     return isPeer ? 0 : Math.max(this.#cost, (clock.monotonicMs() - startMs) * 1_000)
+  }
+
+  #pause(isPaused: boolean): void {
+    if (this.#isPaused === isPaused || this.#connection.pause === undefined) return
+    this.#isPaused = isPaused
+    this.#connection.pause(isPaused)
+    // Nothing is heard of one that is not read from, not even its end.
+    if (isPaused) this.#parts.watch()
   }
 
   beginLarge(): 'begun' | 'noRoom' | 'none' {
@@ -180,14 +171,21 @@ export class ServerConnection implements ConnectionHandler, TurnTaker {
     if (this.hasMore) this.#parts.turns.arrived(this)
   }
 
-  /** Once a second while large reads wait for room. Ends a connection that holds some and reads nothing. */
-  beat(): void {
+  get isPaused(): boolean { return this.#isPaused }
+
+  /**
+   * Once a second while large reads wait for room, or a connection is paused. Ends one that reads nothing.
+   * @param areOthersWaiting for what it holds
+   */
+  beat(areOthersWaiting: boolean): void {
     if (this.#isClosed) return
     this.#accountUnread()
     const readBytes = this.#sentBytes - this.#unreadBytes
     this.#stalledBeats = this.#unreadBytes > 0 && readBytes === this.#readBytes ? this.#stalledBeats + 1 : 0
     this.#readBytes = readBytes
-    if (this.#stalledBeats * transportLimits.beatMs >= transportLimits.stalledMsMax) this.#dropSlow('answers are not read, and others wait')
+    const stalledMs = this.#stalledBeats * transportLimits.beatMs
+    if (areOthersWaiting && stalledMs >= transportLimits.stalledMsMax) this.#dropSlow('answers are not read, and others wait')
+    else if (this.#isPaused && stalledMs >= transportLimits.pausedMsMax) this.#dropSlow('answers are not read')
   }
 
   onClose(_reason: string): void { this.#end() }
@@ -234,7 +232,7 @@ export class ServerConnection implements ConnectionHandler, TurnTaker {
     if (!proof.ok) return proof.error
     const refusal = this.#handshake.onProof(proof.value.proof)
     if (refusal !== undefined) this.#refuse(refusal)
-    else this.#helloTimer?.cancel()
+    else this.#admitted()
     return undefined
   }
 
@@ -248,8 +246,13 @@ export class ServerConnection implements ConnectionHandler, TurnTaker {
     }
     encodeHello(outcome.answer, this.#writer)
     this.#markDirty()
-    if (this.#peer !== undefined) this.#helloTimer?.cancel()
+    if (this.#peer !== undefined) this.#admitted()
     return undefined
+  }
+
+  #admitted(): void {
+    this.#helloTimer?.cancel()
+    this.#connection.admit?.(this.isPeer)
   }
 
   #refuse({ reason, isForged }: Refusal): void {
@@ -360,7 +363,10 @@ export class ServerConnection implements ConnectionHandler, TurnTaker {
     this.#inFlight--
     this.#parts.held.requestBytes -= frameBytes
     if (this.#isClosed) return
-    if (this.#cancelled.size === 0 || !this.#isCancelled(id)) this.#write(name, id, this.#fitting(name, result))
+    if (this.#cancelled.size === 0 || !this.#isCancelled(id)) {
+      const isOver = !this.isPeer && this.#unreadBytes > 2 * transportLimits.unreadBytesBusy
+      this.#write(name, id, isOver ? withoutValues(name, result) : result)
+    }
     if (reserveBytes > 0) this.#giveBack(reserveBytes)
   }
 
@@ -371,17 +377,6 @@ export class ServerConnection implements ConnectionHandler, TurnTaker {
     if (excess !== undefined) encodeResponse(name, id, err(excess), this.#writer)
     this.#cost += unitsOfBytes(this.#writer.length - before)
     this.#markDirty()
-  }
-
-  /**
-   * Values came for many gets at once, later than they were asked for, and the first of them have filled the connection's
-   * share: the others are asked to come again. A swap has happened, so it cannot be.
-   */
-  #fitting(name: RpcName, result: RpcResult<RpcName>): RpcResult<RpcName> {
-    if (!result.ok || this.#unreadBytes <= 2 * transportLimits.unreadBytesBusy || this.isPeer) return result
-    const reason = 'answers are not read'
-    if (name === 'RawGet') return err({ kind: 'ServerIsBusy', reason, backoffMs: busyBackoffMs })
-    return name === 'RawCas' ? err({ kind: 'Undetermined', reason: `${reason}: there is no room for what it found` }) : result
   }
 
   /** The answer has left, or is a small one. */

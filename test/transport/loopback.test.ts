@@ -11,13 +11,17 @@ import { appendEnvelope, context, envelopes } from '../wire/samples.js'
 import { hello, realNode, until, waitMs, secret } from './real.js'
 
 const timeoutMs = 5_000
-const echo: RpcHandlers = { RawGet: (request, respond) => respond(ok({ value: request.key })) }
-
 t.test('thousands of calls at once come back, each with its own answer', async t => {
   const server = realNode('server')
   const client = realNode('client')
   t.teardown(() => { client.close(); server.close() })
-  const rpc = await listenRpc({ env: server.env, address: '127.0.0.1:0', secret, hello: () => hello('store', 1), handlers: echo })
+  // The channel's own pings are requests too, if it takes longer than a second.
+  let gets = 0
+  const counted: RpcHandlers = { RawGet: (request, respond) => {
+    gets++
+    respond(ok({ value: request.key }))
+  } }
+  const rpc = await listenRpc({ env: server.env, address: '127.0.0.1:0', secret, hello: () => hello('store', 1), handlers: counted })
   const channel = openChannel({ env: client.env, address: rpc.address, hello: () => hello('client') })
   t.notOk(channel.isConnected)
   const results = await Promise.all(Array.from({ length: 5_000 }, (unused, i) =>
@@ -26,7 +30,7 @@ t.test('thousands of calls at once come back, each with its own answer', async t
   const wrong = results.filter((result, i) => !(result.answered && result.result.ok &&
     Buffer.from(result.result.value.value!).toString() === `key-${i}`))
   t.same(wrong, [])
-  t.equal(rpc.metrics().transport_requests_total, 5_000)
+  t.equal(gets, 5_000)
   t.equal(rpc.metrics().transport_requests_in_flight, 0)
   channel.close()
   await until('the server sees it', () => rpc.metrics().transport_connections === 0)
@@ -131,10 +135,10 @@ t.test('the network itself: messages of every length class, many at once, in ord
   const right = realNode('right')
   t.teardown(() => { left.close(); right.close() })
   const lengths = [0, 1, 125, 126, 127, 65_535, 65_536, 1 << 20, 17 << 20, 3]
-  const listener = await right.env.network.listen('127.0.0.1:0', connection => ({
-    onMessage: bytes => { connection.send(bytes) },
-    onClose: () => undefined,
-  }))
+  const listener = await right.env.network.listen('127.0.0.1:0', connection => {
+    connection.admit?.(false)
+    return { onMessage: bytes => { connection.send(bytes) }, onClose: () => undefined }
+  })
   const got: { readonly length: number; readonly sum: number }[] = []
   const log: string[] = []
   const connection = left.env.network.dial(listener.address, {

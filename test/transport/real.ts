@@ -1,8 +1,11 @@
-import type { Env, LogFields, LogLevel, Network } from '../../src/common/env.js'
+import type { Env, LogFields, LogLevel } from '../../src/common/env.js'
+import { addon } from '../../src/engine/native.js'
 import { RealEnv } from '../../src/server/real-env.js'
+import type { DoorLimits } from '../../src/transport/ws-network-door.js'
 import { createWsNetwork } from '../../src/transport/ws-network.js'
 import { clusterSecretOf } from '../../src/server/cluster-secret.js'
 import type { ClusterSecret } from '../../src/transport/handshake.js'
+import type { WsNetworkHandle } from '../../src/transport/ws-network.js'
 import type { Hello } from '../../src/wire/messages.js'
 
 export interface LogLine { readonly level: LogLevel; readonly event: string; readonly fields: LogFields | undefined }
@@ -10,19 +13,20 @@ export interface LogLine { readonly level: LogLevel; readonly event: string; rea
 export interface RealNode {
   readonly env: Env
   readonly log: LogLine[]
+  metrics(): Record<string, number>
   close(): void
 }
 
 /** A node of the real world: sockets on loopback, real time. */
-export function realNode(name: string): RealNode {
+export function realNode(name: string, limits?: DoorLimits): RealNode {
   const log: LogLine[] = []
-  let network: (Network & { close(): void }) | undefined
+  let network: WsNetworkHandle | undefined
   const env = new RealEnv({
     name, log: (node, level, event, fields) => { log.push({ level, event, fields }) },
-    network: of => network = createWsNetwork(of),
+    network: of => network = createWsNetwork(of, { door: addon, limits }),
   })
   return {
-    env, log,
+    env, log, metrics: () => network?.metrics() ?? {},
     close: () => {
       network?.close()
       env.close()

@@ -1,7 +1,9 @@
 import { defaultPdConfig, parseInitialCluster } from '../../pd/config.js'
 import type { PdConfig } from '../../pd/config.js'
+import type { DoorLimits } from '../../transport/ws-network-door.js'
 import { isAnyHost } from '../advertise.js'
 import { logFields, securityFields } from './common-fields.js'
+import { connectionFields, connectionSettings } from './connection-fields.js'
 import { isAddress, withoutScheme } from './fields.js'
 import type { Field, Rule, Schema } from './fields.js'
 import type { ConfigValues } from './load.js'
@@ -143,7 +145,9 @@ function initialClusterMistake(text: string, name: string): string | undefined {
   return names.includes(name) ? undefined : `initial-cluster names ${names.join(', ')}, but this member is called ${name}`
 }
 
-export const pdSchema: Schema = { program: 'karst pd', fields: [...memberFields, ...stateFields, ...securityFields, ...logFields], rules }
+export const pdSchema: Schema = {
+  program: 'karst pd', fields: [...memberFields, ...connectionFields(''), ...stateFields, ...securityFields, ...logFields], rules,
+}
 
 export interface PdSettings {
   readonly name: string
@@ -156,6 +160,7 @@ export interface PdSettings {
   readonly dataDir: string
   /** '': the default place. */
   readonly clusterSecretFile: string
+  readonly connections: DoorLimits
   readonly config: Partial<PdConfig>
 }
 
@@ -166,6 +171,7 @@ export function pdSettings(values: ConfigValues): PdSettings {
     peerUrls: values.list('peer-urls'), join: values.list('join'), statusAddress: values.text('status-addr'),
     initialCluster: values.text('initial-cluster'), dataDir: values.text('data-dir'),
     clusterSecretFile: values.text('security.cluster-secret-file'),
+    connections: connectionSettings(values, ''),
     config: {
       tickMs, electionTicks: Math.round(values.number('election-interval') / tickMs), leaseMs: values.number('lease'),
       saveIntervalMs: values.number('tso-save-interval'), maxStoreDownMs: values.number('schedule.max-store-down-time'),

@@ -1,7 +1,9 @@
 import type { StoreConfig } from '../../store/api.js'
 import { defaultStoreConfig } from '../../store/config.js'
+import type { DoorLimits } from '../../transport/ws-network-door.js'
 import { isAnyHost } from '../advertise.js'
 import { logFields, securityFields, sizes } from './common-fields.js'
+import { connectionFields, connectionSettings } from './connection-fields.js'
 import type { Field, Rule, Schema } from './fields.js'
 import type { ConfigValues } from './load.js'
 
@@ -217,7 +219,10 @@ const rules: readonly Rule[] = [
 ]
 
 export const storeSchema: Schema = {
-  program: 'karst store', fields: [...serverFields, ...storageFields, ...raftFields, ...beatFields, ...securityFields, ...logFields], rules,
+  program: 'karst store', fields: [
+    ...serverFields, ...connectionFields('server.'), ...storageFields, ...raftFields, ...beatFields, ...securityFields, ...logFields,
+  ],
+  rules,
 }
 
 /** What a store node needs to know, in inner units. */
@@ -232,6 +237,7 @@ export interface StoreSettings {
   /** '': the default place. */
   readonly clusterSecretFile: string
   readonly shutdownMsMax: number
+  readonly connections: DoorLimits
   readonly blockCacheBytes: number
   readonly memtableBytes: number
   readonly backgroundJobs: number
@@ -246,7 +252,7 @@ export function storeSettings(values: ConfigValues): StoreSettings {
     statusAddress: values.text('server.status-addr'), advertiseStatusAddress: values.text('server.advertise-status-addr'),
     labels: values.labels('server.labels'), pdAddresses: values.list('pd.endpoints'), dataDir: values.text('storage.data-dir'),
     clusterSecretFile: values.text('security.cluster-secret-file'),
-    shutdownMsMax: values.number('server.graceful-shutdown-timeout'),
+    shutdownMsMax: values.number('server.graceful-shutdown-timeout'), connections: connectionSettings(values, 'server.'),
     blockCacheBytes: values.number('storage.block-cache.capacity'), memtableBytes: values.number('rocksdb.write-buffer-size'),
     backgroundJobs: values.number('rocksdb.max-background-jobs'), logSegmentBytes: values.number('raft-engine.target-file-size'),
     logCacheBytes: values.number('raft-engine.cache-size'), raft: raftConfig(values),
