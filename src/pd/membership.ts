@@ -92,8 +92,7 @@ export class Membership {
     if (old === undefined) return refuse(`PD has no member ${name}; it has ${members.map(member => member.name).join(', ')}`)
     if (node.state.awaitedMembers.get(old.memberId) === 0) return respond(ok({ memberId: old.memberId }))
     if (members.length === 1) {
-      return refuse(`${name} is PD alone: nobody else could let a new one in. If its folder is lost, start a fresh PD and see `
-        + '`karst ctl recover-pd`.')
+      return refuse(`${name} is PD alone: nobody else could let a new one in`)
     }
     if (old.memberId === node.memberId) return refuse(`${name} leads PD and has all its history. Stop it first if it must go.`)
     if (node.isHeard(old.memberId)) {

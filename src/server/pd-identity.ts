@@ -82,8 +82,7 @@ export class PdIdentityKeeper {
 const howToGoOn = ({ name, members }: PdIdentity): string => members.length > 1
   ? `, or put a new member in its place: \`karst ctl member replace ${name} --pd ADDRESSES\` of the other members, then start this one `
     + 'with an empty --data-dir.'
-  : '. A sole member without its data is a new cluster and needs an empty --data-dir; `karst ctl recover-pd --help` tells how the '
-    + 'stores give it back what they know.'
+  : '. A sole member without its data is a new cluster and needs an empty --data-dir; stores of the old one do not join it.'
 
 function parse(text: string, what: string): PdIdentity {
   try {
