@@ -118,7 +118,8 @@ export async function spawnPlayground(plan: PlaygroundPlan): Promise<{ readonly 
   const stores = addresses.map((port, at): ChildPlan => ({
     kind: 'store', name: `store-${at + 1}`, args: ['store', '--addr', local(port), '--status-addr', local(statuses[at]),
       '--pd', clients.map(local).join(','), '--data-dir', join(plan.dataDir, `store-${at + 1}`),
-      '--cluster-secret-file', secret, ...plan.set.flatMap(one => ['--set', one])],
+      '--cluster-secret-file', secret, '--set', `pd.register-after=${at}`,
+      ...plan.set.flatMap(one => ['--set', one])],
   }))
   return { pd: pd.map(one => new Child(one, logDir)), stores: stores.map(one => new Child(one, logDir)) }
 }

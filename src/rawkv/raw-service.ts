@@ -200,7 +200,7 @@ function rangeOf(keys: readonly Uint8Array[]): KeyRange {
     if (compareBytes(key, smallest) < 0) smallest = key
     else if (compareBytes(key, largest) > 0) largest = key
   }
-  return smallest === largest ? single(smallest) : { start: smallest, end: afterEngineKey(largest), single: false }
+  return smallest === largest ? single(smallest) : { start: smallest, end: afterEngineKey(largest), single: false, last: largest }
 }
 
 function firstRefusal(keys: readonly Uint8Array[]): RequestError | undefined {

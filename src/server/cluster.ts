@@ -118,6 +118,7 @@ class LocalCluster implements Cluster {
     for (let at = 0; at < stores; at++) {
       this.#stores.push(new StoreSlot(`store-${at + 1}`, {
         'server.addr': `127.0.0.1:${storePorts[at] ?? 0}`, 'server.status-addr': '127.0.0.1:0', 'pd.endpoints': this.pdAddresses,
+        'pd.register-after': String(at),
         ...this.#options.storeConfig,
       }, this.#folder(`store-${at + 1}`), this.#secret))
     }

@@ -17,6 +17,8 @@ export interface JoinOptions {
   readonly metaOf: (storeId: StoreId) => StoreMeta
   /** Ends the wait for PD. */
   readonly signal: AbortSignal
+  /** A fresh store asks for its id when PD knows so many stores, or after a while: then names and ids agree. */
+  readonly registerAfter?: number
 }
 
 export interface Joined {
@@ -28,6 +30,9 @@ export interface Joined {
 }
 
 const logAgainMs = 10_000
+/** Others are waited for, as long as that costs nobody much. */
+const othersMsMax = 5_000
+const othersPollMs = 10
 
 /**
  * Finds this node's place in the cluster. A fresh one gets an id from PD and offers the first region; one store of all is
@@ -69,7 +74,8 @@ class Join {
   }
 
   async #takeIdentity(): Promise<StoreIdentity> {
-    const { env, pd, keeper } = this.#options
+    const { env, pd, keeper, registerAfter = 0 } = this.#options
+    await this.#waitForOthers(registerAfter)
     // One id each: the stores of a fresh cluster are called 1, 2, 3.
     const identity = { clusterId: pd.clusterId, storeId: storeId(await this.#ask(() => pd.allocIds(1))) }
     const isBootstrapped = await this.#ask(() => pd.isBootstrapped())
@@ -79,6 +85,14 @@ class Join {
     env.failpoint('join.after-identity')
     env.log('info', 'store.identity', { store: identity.storeId, cluster: identity.clusterId })
     return identity
+  }
+
+  async #waitForOthers(stores: number): Promise<void> {
+    const { env, pd } = this.#options
+    const untilMs = env.clock.monotonicMs() + othersMsMax
+    while (stores > 0 && env.clock.monotonicMs() < untilMs && (await this.#ask(() => pd.getStores())).length < stores) {
+      await new Promise<void>(resolve => { env.setTimer(othersPollMs, resolve) })
+    }
   }
 
   /** @returns the region when the cluster is ours */

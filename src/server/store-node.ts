@@ -168,6 +168,7 @@ export class StoreNode implements StoreFace {
     const joining = this.#openPd(() => ({ ...this.#hello(), clusterId: 0n }))
     const { identity, firstRegion, incarnation } = await joinCluster({
       env, pd: joining, keeper, pdAddresses: this.settings.pdAddresses, metaOf: storeId => this.#meta(storeId), signal: this.#wait.signal,
+      registerAfter: this.settings.registerAfter,
     })
     this.#goOn()
     this.#become(identity)

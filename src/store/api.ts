@@ -58,6 +58,8 @@ export interface KeyRange {
   readonly start: Uint8Array
   readonly end: Uint8Array
   readonly single: boolean
+  /** Of a list of keys: the largest, for errors; `end` lies just behind it and is no key. */
+  readonly last?: Uint8Array
 }
 
 export interface RegionView {

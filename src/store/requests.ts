@@ -37,6 +37,6 @@ function keyOutside(region: Region, range: KeyRange): RegionError | undefined {
   const { regionId, startKey, endKey } = region
   const isInside = range.single ? regionContains(region, range.start) : regionCovers(region, range.start, range.end)
   if (isInside) return undefined
-  const key = range.single || compareBytes(range.start, startKey) < 0 ? range.start : range.end
+  const key = range.single || compareBytes(range.start, startKey) < 0 ? range.start : range.last ?? range.end
   return { kind: 'KeyNotInRegion', regionId, key, startKey, endKey }
 }

@@ -28,6 +28,7 @@ t.test('a playground of processes: write, kill -9 the leader, go on, restart, st
   t.equal(ready.ready, true)
   t.equal(ready.stores.length, 3)
   t.equal(new Set(ready.pids).size, 4)
+  t.same(ready.stores.map(store => store.storeId), [1, 2, 3], 'store-1 is store 1')
   const pd = ['--pd', ready.endpoints.join(','), ...patience]
   const json = async (...args: string[]): Promise<Record<string, unknown>> => {
     const run = await karst([...args, ...pd, '--json'])

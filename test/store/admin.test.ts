@@ -103,3 +103,25 @@ t.test('PD hears of many regions some at a time, and of each of them', t => {
   t.same(cluster.fatal, [])
   t.end()
 })
+
+t.test('the key that is told not to lie in a region is one of those asked for', t => {
+  const cluster = new StoreCluster(3)
+  cluster.bootstrap(3)
+  const leader = cluster.elect()
+  const boundary = engineKeyOf(wireKeyOfText(0, 'm'))
+  const parts = split(cluster, leader, boundary)
+  t.ok(cluster.world.until(() => kindOf(parts) === 'ok', 1_000))
+  const [left] = parts.result?.ok === true ? parts.result.value : []
+  t.ok(cluster.world.until(() => leader.store!.peers(0).filter(one => one.role === 'leader').length === 2, 5_000))
+  const keys = ['a', 'z'].map(key => engineKeyOf(wireKeyOfText(0, key)))
+  const last = keys[1]!
+  const end = new Uint8Array(last.length + 1)
+  end.set(last)
+  const told: unknown[] = []
+  leader.store!.read(cluster.context(left!), { start: keys[0]!, end, single: false, last }, result => {
+    told.push(result.ok ? 'ok' : result.error)
+  })
+  cluster.world.runFor(100)
+  t.match(told, [{ kind: 'KeyNotInRegion', key: last, endKey: boundary }])
+  t.end()
+})

@@ -41,6 +41,11 @@ const serverFields: readonly Field[] = [
     key: 'pd.endpoints', kind: 'addresses', default: ['127.0.0.1:2379'], flag: 'pd',
     doc: 'Client addresses of PD members; one that answers is enough, the others are learnt from it.',
   },
+  {
+    key: 'pd.register-after', kind: 'integer', default: 0, min: 0, max: 1_000,
+    doc: 'A store with an empty folder asks PD for its id when PD knows so many stores, or after 5 s: stores that start together '
+      + 'are numbered in an order that people know. 0: at once.',
+  },
 ]
 
 const storageFields: readonly Field[] = [
@@ -233,6 +238,7 @@ export interface StoreSettings {
   readonly advertiseStatusAddress: string
   readonly labels: Readonly<Record<string, string>>
   readonly pdAddresses: readonly string[]
+  readonly registerAfter: number
   readonly dataDir: string
   /** '': the default place. */
   readonly clusterSecretFile: string
@@ -250,7 +256,8 @@ export function storeSettings(values: ConfigValues): StoreSettings {
   return {
     address: values.text('server.addr'), advertiseAddress: values.text('server.advertise-addr'),
     statusAddress: values.text('server.status-addr'), advertiseStatusAddress: values.text('server.advertise-status-addr'),
-    labels: values.labels('server.labels'), pdAddresses: values.list('pd.endpoints'), dataDir: values.text('storage.data-dir'),
+    labels: values.labels('server.labels'), pdAddresses: values.list('pd.endpoints'),
+    registerAfter: values.number('pd.register-after'), dataDir: values.text('storage.data-dir'),
     clusterSecretFile: values.text('security.cluster-secret-file'),
     shutdownMsMax: values.number('server.graceful-shutdown-timeout'), connections: connectionSettings(values, 'server.'),
     blockCacheBytes: values.number('storage.block-cache.capacity'), memtableBytes: values.number('rocksdb.write-buffer-size'),
