@@ -102,6 +102,8 @@ export class AcceptorHandshake {
 
   /** Who is at the other end, once it is believed. */
   get peer(): Hello | undefined { return this.#isDone ? this.#theirs : undefined }
+  /** What we are to the other end, since its Hello. */
+  get ownRole(): Hello['role'] | undefined { return this.#ours?.role }
   get awaits(): 'hello' | 'proof' | 'nothing' {
     return this.#isDone ? 'nothing' : this.#theirs === undefined ? 'hello' : 'proof'
   }

@@ -418,7 +418,7 @@ export class ServerConnection implements ConnectionHandler, TurnTaker {
     const { onRaft, counters } = this.#parts
     const { role, nodeId } = this.#peer!
     // Stores speak raft with stores, and members of PD with members.
-    if (onRaft === undefined || role === 'client' || role !== this.#parts.hello().role || nodeId === 0) {
+    if (onRaft === undefined || role === 'client' || role !== this.#handshake.ownRole || nodeId === 0) {
       return { kind: 'UnknownKind', frameKind: frame.kind }
     }
     const envelopes = this.#decoder.decodeRaft(frame)
